@@ -1,0 +1,79 @@
+# Two commands do all: `make local-e2e` runs the whole flow on this machine, `make test` runs the tests.
+# Each sets itself up in .venv from the locks in requirements/.
+
+PYTHON ?= python3
+WORKSPACE ?= .bankmlops
+JOBS ?= 2
+ARGS ?=
+
+venv := .venv
+bin := $(venv)/bin
+# Developers who keep the data beside the checkout use it without asking for it.
+ifneq ($(wildcard ../shared/data),)
+export BANKMLOPS_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system bench-automl bench-scoring bench-emulator lock recording dist clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+local-e2e: $(venv)/local.stamp ## Run the whole flow on this machine
+	@$(bin)/bankmlops --workspace $(WORKSPACE) e2e --evidence build/e2e/local.json $(ARGS)
+
+azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace of config.json, or else the emulator
+	@if [ -f config.json ] || [ -f .azureml/config.json ]; then \
+	  $(bin)/bankmlops --backend azure e2e --evidence build/e2e/azure.json $(ARGS); \
+	else \
+	  $(bin)/bankmlops emulator run -- $(bin)/bankmlops --backend azure e2e --evidence build/e2e/azure.json $(ARGS); \
+	fi
+
+mlflow-ui: $(venv)/local.stamp ## Open MLflow's pages on the workspace that the flow wrote
+	@$(bin)/python -m bankmlops.local.mlflow_ui --workspace $(WORKSPACE) $(ARGS)
+
+check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in under a minute
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/python -m pytest -q -m "not slow and not system" tests/test_architecture.py tests/unit
+
+test: $(venv)/dev.stamp ## Every test that needs Python alone, with line coverage
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/python -m pytest -q -m "not system" --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+
+test-system: $(venv)/dev.stamp ## Install a browser, ab and what else the system tests need, and run them
+	tests/install-system-packages
+	$(bin)/python -m pytest -q -m system $(ARGS)
+
+bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
+	$(bin)/python benchmarks/automl.py $(ARGS)
+
+bench-scoring: $(venv)/dev.stamp ## The scoring service against a plain ASGI app
+	$(bin)/python benchmarks/scoring.py $(ARGS)
+
+bench-emulator: $(venv)/dev.stamp ## The emulator's start-up and its own time a request
+	$(bin)/python benchmarks/emulator.py $(ARGS)
+
+lock: ## Make the locks anew (needs uv on the PATH)
+	requirements/compile.sh
+
+recording: $(venv)/dev.stamp ## Record the walk through the flow anew
+	$(bin)/python docs/record.py
+
+dist: $(venv)/dev.stamp ## Build the wheel
+	$(bin)/python -m build --wheel --no-isolation
+
+clean: ## Remove what was built; the workspace and the data stay
+	rm -rf build dist $(venv) .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A stamp is as new as what it was made from, so that a second call installs nothing. dev.txt holds all of local.txt.
+$(venv)/local.stamp: requirements/local.txt pyproject.toml
+	@test ! -e $(venv)/dev.stamp || $(MAKE) --no-print-directory $(venv)/dev.stamp
+	@test -e $(venv)/dev.stamp || requirements/install.sh $(PYTHON) $(venv) local
+	@touch $@
+
+$(venv)/dev.stamp: requirements/dev.txt pyproject.toml
+	@requirements/install.sh $(PYTHON) $(venv) dev
+	@touch $(venv)/local.stamp $@

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes a virtual environment from a lock: requirements/install.sh PYTHON FOLDER LOCK
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$1 folder=$2 lock=$3
+oldest='(3, 11)' serves='Python 3.11, 3.12 or 3.13'
+if [ "$lock" = dev ]; then newest='(3, 12)' serves="Python 3.11 (Azure's SDK has no newer one)"; else newest='(3, 14)'; fi
+if ! "$python" -c "import sys; sys.exit(not $oldest <= sys.version_info[:2] < $newest)" 2>/dev/null; then
+  echo "error: $("$python" --version 2>&1 || true) can't serve here: this needs $serves; name one with PYTHON=python3.11" >&2
+  exit 2
+fi
+echo "Setting up $folder from requirements/$lock.txt (once; a minute or two) ..." >&2
+[ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
+"${pip[@]}" install --require-hashes --requirement "requirements/$lock.txt"
+"${pip[@]}" install --no-deps --no-build-isolation --editable .

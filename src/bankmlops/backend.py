@@ -1,0 +1,234 @@
+"""The abstract Backend: every operation of the flow, whatever carries it out.
+
+Each method is abstract and answers with a value of `types`. `submit_*` returns at once; `wait` is the one helper that waits.
+Swagger, scoring, load tests and the REST trigger are plain HTTP on a URL, the same for every backend: they live in `client`.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from bankmlops.errors import BackendUnavailableError
+from bankmlops.types import (
+    AutoMLConfig,
+    ChildRun,
+    CostlyResource,
+    Dataset,
+    DataSource,
+    DeploymentConfig,
+    Endpoint,
+    EndpointKeys,
+    KeyName,
+    Model,
+    PipelineConfig,
+    PipelineRun,
+    PublishedPipeline,
+    Run,
+    Workspace,
+)
+
+
+class Backend(ABC):
+    """A place where data becomes a served, watched model.
+
+    Every method may raise `AuthenticationError` and `BackendUnavailableError`; what else it raises is said at the method.
+    """
+
+    # Identity
+
+    @abstractmethod
+    def authenticate(self) -> Workspace:
+        """Open the workspace; raises `AuthenticationError` with what to set where credentials are missing."""
+
+    @abstractmethod
+    def authorization_header(self) -> Mapping[str, str]:
+        """The `Authorization: Bearer` header that a published pipeline's REST endpoint wants."""
+
+    @abstractmethod
+    def up(self) -> str:
+        """Start what published pipelines need (idempotent), and answer the base URL that serves them."""
+
+    @abstractmethod
+    def down(self) -> None:
+        """Stop what `up` started (idempotent). Endpoints stay as they are."""
+
+    # Data
+
+    @abstractmethod
+    def register_dataset(self, name: str, source: DataSource, label_column: str) -> Dataset:
+        """Make an immutable version; the same content under the same name is the same version. Raises `InvalidRequestError`."""
+
+    @abstractmethod
+    def get_dataset(self, name: str, version: str | None = None) -> Dataset:
+        """One version, the newest where none is given. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_datasets(self) -> Sequence[Dataset]:
+        """The newest version of each dataset, by name."""
+
+    # Training
+
+    @abstractmethod
+    def submit_automl(self, config: AutoMLConfig) -> Run:
+        """Start an AutoML run that outlives this process. Raises `InvalidRequestError` for a field that can't serve."""
+
+    @abstractmethod
+    def get_run(self, run_id: str) -> Run:
+        """How the run stands. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_runs(self) -> Sequence[Run]:
+        """The AutoML runs, newest first; at most 100."""
+
+    @abstractmethod
+    def cancel_run(self, run_id: str) -> None:
+        """End it and its trials; a finished run stays as it is. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_children(self, run_id: str) -> Sequence[ChildRun]:
+        """The leaderboard: finished trials and ensembles, best first by the primary metric. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_artifacts(self, run_id: str) -> Sequence[str]:
+        """The paths of the run's files, sorted. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def download_artifact(self, run_id: str, path: str, to: Path) -> Path:
+        """Copy one file of the run into the folder `to`. Raises `NotFoundError`."""
+
+    # Models
+
+    @abstractmethod
+    def register_model(self, run_id: str, name: str) -> Model:
+        """Make the run's best model a new version and the champion. Raises `ConflictError` while the run is not completed."""
+
+    @abstractmethod
+    def get_model(self, name: str, version: str | None = None) -> Model:
+        """One version, the newest where none is given. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_models(self) -> Sequence[Model]:
+        """The newest version of each model, by name."""
+
+    # Endpoints
+
+    @abstractmethod
+    def deploy_model(self, model: Model, config: DeploymentConfig) -> Endpoint:
+        """Serve the model and wait until it is healthy.
+
+        Raises `ConflictError` where the name is taken or the port busy, `DeploymentFailedError` with the log's last lines
+        where it did not become healthy; then nothing of it is left.
+        """
+
+    @abstractmethod
+    def get_endpoint(self, name: str) -> Endpoint:
+        """How the endpoint stands. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_endpoints(self) -> Sequence[Endpoint]:
+        """Every endpoint, by name."""
+
+    @abstractmethod
+    def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
+        """Turn telemetry on or off. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def get_keys(self, name: str) -> EndpointKeys:
+        """Both keys. Raises `NotFoundError`, and `ConflictError` where the endpoint has no key authentication."""
+
+    @abstractmethod
+    def regenerate_key(self, name: str, which: KeyName) -> EndpointKeys:
+        """Replace one key at once; the other goes on working. Raises as `get_keys` does."""
+
+    @abstractmethod
+    def get_logs(self, name: str) -> Sequence[str]:
+        """The endpoint's newest log lines, oldest first; at most 5,000. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def delete_endpoint(self, name: str) -> None:
+        """Take it down; one that is not there is no error."""
+
+    # Pipelines
+
+    @abstractmethod
+    def submit_pipeline(self, config: PipelineConfig) -> PipelineRun:
+        """Start a pipeline run that outlives this process (`up` must have been called)."""
+
+    @abstractmethod
+    def publish_pipeline(self, config: PipelineConfig, version: str, description: str = "") -> PublishedPipeline:
+        """Make it an immutable REST endpoint. Raises `ConflictError` where this name and version exist with other content."""
+
+    @abstractmethod
+    def get_published_pipeline(self, pipeline_id: str) -> PublishedPipeline:
+        """One published pipeline. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_published_pipelines(self) -> Sequence[PublishedPipeline]:
+        """Every published pipeline, newest first."""
+
+    @abstractmethod
+    def disable_pipeline(self, pipeline_id: str) -> None:
+        """Refuse further triggers (idempotent). Raises `NotFoundError`."""
+
+    @abstractmethod
+    def get_pipeline_run(self, run_id: str) -> PipelineRun:
+        """How a pipeline run stands, however it was started. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_pipeline_runs(self) -> Sequence[PipelineRun]:
+        """The pipeline runs, newest first; at most 100."""
+
+    @abstractmethod
+    def cancel_pipeline_run(self, run_id: str) -> None:
+        """End it and what it trains; a finished run stays as it is. Raises `NotFoundError`."""
+
+    # Costs
+
+    @abstractmethod
+    def costly_resources(self) -> Sequence[CostlyResource]:
+        """What this workspace runs that costs money (computes, endpoints); empty on this machine."""
+
+    @abstractmethod
+    def release(self, resource: CostlyResource) -> None:
+        """Delete one of them (idempotent)."""
+
+
+AnyRun = TypeVar("AnyRun", Run, PipelineRun)
+
+
+def wait(
+    read: Callable[[str], AnyRun],
+    run_id: str,
+    *,
+    timeout_seconds: float,
+    poll_seconds: float = 0.5,
+    on_change: Callable[[AnyRun], None] | None = None,
+) -> AnyRun:
+    """Read the run until its status is final, and answer it.
+
+    `read` is a backend's `get_run` or `get_pipeline_run`; `on_change` is called with each new value. Raises
+    `BackendUnavailableError` after `timeout_seconds`.
+    """
+    for run in _changes(read, run_id, timeout_seconds, poll_seconds):
+        if on_change:
+            on_change(run)
+        if run.status.is_final:
+            return run
+    raise BackendUnavailableError(f"run {run_id} did not end within {timeout_seconds:.0f} s; look at it again later by its id")
+
+
+def _changes(read: Callable[[str], AnyRun], run_id: str, timeout_seconds: float, poll_seconds: float) -> Iterator[AnyRun]:
+    deadline = time.monotonic() + timeout_seconds
+    last = None
+    while True:
+        run = read(run_id)
+        if run != last:
+            yield run
+        last = run
+        if time.monotonic() > deadline:
+            return
+        time.sleep(poll_seconds)

@@ -1,0 +1,84 @@
+"""Learn a feature specification from a table: which columns say something, their categories, and what fills a gap."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification
+from bankmlops.features.text import texts_of
+
+Array = numpy.ndarray[Any, Any]
+
+MAXIMUM_CATEGORIES = 64
+IDENTIFIER_SHARE = 0.9
+
+_KINDS = {
+    "i": ColumnKind.INTEGER,
+    "u": ColumnKind.INTEGER,
+    "f": ColumnKind.NUMBER,
+    "b": ColumnKind.BOOLEAN,
+    "O": ColumnKind.STRING,
+    "U": ColumnKind.STRING,
+    "T": ColumnKind.STRING,
+}
+
+
+def fit(columns: Mapping[str, Array], label_column: str) -> FeatureSpecification:
+    """Learn the specification of `columns` (name -> 1-d array of float, int, bool, or object of str and None; label included).
+
+    A missing number is filled with the median. A categorical column is one-hot over its categories, the most frequent where there
+    are more than `MAXIMUM_CATEGORIES`. Constants and identifiers are dropped. Raises `InvalidRequestError`.
+    """
+    if label_column not in columns:
+        raise InvalidRequestError(f"no label column {label_column!r}; the columns are {', '.join(columns)}")
+    classes = sorted({text for text in texts_of(columns[label_column]) if text is not None})
+    fitted = {name: _fit_column(name, array) for name, array in columns.items() if name != label_column}
+    used = tuple(column for column in fitted.values() if column is not None)
+    if not used:
+        raise InvalidRequestError("no column to learn from: each is constant, an identifier or the label")
+    dropped = tuple(name for name, column in fitted.items() if column is None)
+    return FeatureSpecification(used, label_column, tuple(classes), dropped)
+
+
+def _fit_column(name: str, array: Array) -> ColumnSpecification | None:
+    kind = _KINDS.get(array.dtype.kind)
+    if kind is None or array.ndim != 1:
+        raise InvalidRequestError(f"column {name!r}: {array.dtype} where numbers, booleans or text would serve")
+    return _fit_numeric(name, kind, array) if kind.is_numeric else _fit_categorical(name, kind, array)
+
+
+def _fit_numeric(name: str, kind: ColumnKind, array: Array) -> ColumnSpecification | None:
+    with numpy.errstate(over="ignore"):  # beyond float32 counts as missing
+        values = array.astype(numpy.float64).astype(numpy.float32)
+    present = values[numpy.isfinite(values)]
+    if present.size == 0 or (present.min() == present.max() and present.size == values.size):
+        return None
+    if kind is ColumnKind.INTEGER and _is_row_number(array):
+        return None
+    return ColumnSpecification(name, kind, fill=float(numpy.median(present.astype(numpy.float64))))
+
+
+def _is_row_number(array: Array) -> bool:
+    return int(array.max()) - int(array.min()) == array.size - 1 and numpy.unique(array).size == array.size > MAXIMUM_CATEGORIES
+
+
+def _fit_categorical(name: str, kind: ColumnKind, array: Array) -> ColumnSpecification | None:
+    counts = Counter(texts_of(array))
+    missing = counts.pop(None, 0)
+    if not counts or (len(counts) == 1 and not missing):
+        return None
+    if len(counts) > MAXIMUM_CATEGORIES and len(counts) > IDENTIFIER_SHARE * (array.size - missing):
+        return None
+    return ColumnSpecification(name, kind, categories=_most_frequent(counts))
+
+
+def _most_frequent(counts: Counter[str | None]) -> tuple[str, ...]:
+    """All categories, or one fewer than the maximum where there are too many: the rest share the all-zero row."""
+    texts = sorted((text for text in counts if text is not None), key=lambda text: (-counts[text], text))
+    kept = texts if len(texts) <= MAXIMUM_CATEGORIES else texts[: MAXIMUM_CATEGORIES - 1]
+    return tuple(sorted(kept))

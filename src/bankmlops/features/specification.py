@@ -1,0 +1,167 @@
+"""What fitting learnt about a table, as a value and as JSON: the one thing that training and scoring share about features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy
+
+from bankmlops.errors import InvalidRequestError
+
+FORMAT = 1
+_LARGEST = float(numpy.finfo(numpy.float32).max)
+
+
+class ColumnKind(StrEnum):
+    """The JSON Schema type of a column's values."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    STRING = "string"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the column fills one column of the matrix (otherwise one for each category)."""
+        return self in (ColumnKind.INTEGER, ColumnKind.NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpecification:
+    """One input column: numeric with the `fill` of a missing value, or one-hot over sorted `categories` ("False", "True")."""
+
+    name: str
+    kind: ColumnKind
+    fill: float = 0.0
+    categories: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many columns of the matrix it fills."""
+        return 1 if self.kind.is_numeric else len(self.categories)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each of its matrix columns: `age`, or `job=admin.`."""
+        if self.kind.is_numeric:
+            return (self.name,)
+        return tuple(f"{self.name}={category}" for category in self.categories)
+
+
+@dataclass(frozen=True)
+class FeatureSpecification:
+    """The fitted transformation of a table: `columns` in matrix order, the label, its `classes` as sorted text.
+
+    `dropped` are the columns that held nothing to learn from (constants and identifiers); scoring doesn't ask for them.
+    """
+
+    columns: tuple[ColumnSpecification, ...]
+    label_column: str
+    classes: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+
+    @cached_property
+    def width(self) -> int:
+        """How many columns the matrix has."""
+        return sum(column.width for column in self.columns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """One name for each column of the matrix."""
+        return tuple(name for column in self.columns for name in column.names)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """The first matrix column of each of `columns`."""
+        widths = [column.width for column in self.columns]
+        return tuple(sum(widths[:index]) for index in range(len(widths)))
+
+    @cached_property
+    def fills(self) -> numpy.ndarray[Any, numpy.dtype[numpy.float32]]:
+        """float32 [width]: what stands in for a missing number, 0 at the one-hot columns."""
+        fills = numpy.zeros(self.width, dtype=numpy.float32)
+        for column, offset in zip(self.columns, self.offsets, strict=True):
+            if column.kind.is_numeric:
+                fills[offset] = column.fill
+        return fills
+
+    @cached_property
+    def numeric_positions(self) -> tuple[tuple[str, int], ...]:
+        """Name and matrix column of each numeric column."""
+        pairs = zip(self.columns, self.offsets, strict=True)
+        return tuple((column.name, offset) for column, offset in pairs if column.kind.is_numeric)
+
+    @cached_property
+    def category_positions(self) -> tuple[tuple[str, Mapping[str | None, int]], ...]:
+        """Name of each categorical column, and the matrix column of each text it knows."""
+        pairs = zip(self.columns, self.offsets, strict=True)
+        return tuple((column.name, _positions(column, offset)) for column, offset in pairs if not column.kind.is_numeric)
+
+    @cached_property
+    def class_codes(self) -> Mapping[str, int]:
+        """The index of each class."""
+        return {name: code for code, name in enumerate(self.classes)}
+
+    def to_json(self) -> str:
+        """The specification as JSON, the same text for the same specification."""
+        columns = [_column_to_dict(column) for column in self.columns]
+        content = {
+            "format": FORMAT,
+            "label_column": self.label_column,
+            "classes": list(self.classes),
+            "columns": columns,
+            "dropped": list(self.dropped),
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> FeatureSpecification:
+        """Read what `to_json` wrote. Raises `InvalidRequestError` where it is something else."""
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise InvalidRequestError(f"feature specification: format {content['format']!r} where {FORMAT} would serve")
+            return FeatureSpecification(
+                columns=_columns_from_list(content["columns"]),
+                label_column=str(content["label_column"]),
+                classes=tuple(str(name) for name in content["classes"]),
+                dropped=tuple(str(name) for name in content["dropped"]),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise InvalidRequestError(f"feature specification: not readable ({type(error).__name__}: {error})") from error
+
+
+def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | None, int]:
+    positions: dict[str | None, int] = {text: offset + index for index, text in enumerate(column.categories)}
+    if set(column.categories) <= {"False", "True"}:  # a boolean column, or one with gaps, which is fitted as text
+        for text, spellings in {"False": ("false", "FALSE", "0"), "True": ("true", "TRUE", "1")}.items():
+            positions |= {spelling: positions[text] for spelling in spellings if text in positions}
+    return positions
+
+
+def _column_to_dict(column: ColumnSpecification) -> dict[str, object]:
+    if column.kind.is_numeric:
+        return {"name": column.name, "kind": str(column.kind), "fill": column.fill}
+    return {"name": column.name, "kind": str(column.kind), "categories": list(column.categories)}
+
+
+def _columns_from_list(contents: list[Mapping[str, Any]]) -> tuple[ColumnSpecification, ...]:
+    columns = tuple(_column_from_dict(content) for content in contents)
+    if len({column.name for column in columns}) < max(1, len(columns)):
+        raise ValueError("no columns, or two of one name")
+    return columns
+
+
+def _column_from_dict(content: Mapping[str, Any]) -> ColumnSpecification:
+    kind = ColumnKind(content["kind"])
+    if kind.is_numeric:
+        fill = float(content["fill"])
+        if not abs(fill) <= _LARGEST:  # NaN too
+            raise ValueError(f"{fill!r} where a float32 would serve")
+        return ColumnSpecification(str(content["name"]), kind, fill=fill)
+    return ColumnSpecification(str(content["name"]), kind, categories=tuple(str(text) for text in content["categories"]))

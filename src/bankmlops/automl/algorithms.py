@@ -1,0 +1,189 @@
+"""The learners, under Azure's names: what may vary, where to start, and how one is built from its parameters.
+
+Nothing heavy is imported until an estimator is built, so that a command that only names algorithms stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+Parameters = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A hyperparameter's range, both ends included; `log` spreads it evenly over magnitudes."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A learner. `starts` are tried in order before the search leaves them; the first is the search's centre.
+
+    `build(parameters, seed, threads)` makes an unfitted scikit-learn classifier. A `boosted` one takes `n_estimators` as the most
+    that it may grow, and stops when the held-out loss does.
+    """
+
+    name: str
+    space: Mapping[str, Dimension]
+    starts: tuple[Parameters, ...]
+    build: Callable[[Parameters, int, int], Any]
+    boosted: bool = False
+    fixed: Parameters = field(default_factory=lambda: MappingProxyType({}))
+
+    def settle(self, parameters: Parameters) -> dict[str, float]:
+        """The parameters within the space, whole where they must be, with the fixed ones."""
+        settled = {name: _settle(dimension, parameters[name]) for name, dimension in self.space.items()}
+        return settled | dict(self.fixed)
+
+
+def _settle(dimension: Dimension, value: float) -> float:
+    inside = min(max(value, dimension.low), dimension.high)
+    return round(inside) if dimension.integer else float(f"{inside:.6g}")
+
+
+def _lightgbm(parameters: Parameters, seed: int, threads: int) -> Any:
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(
+        **parameters,
+        subsample_freq=1,
+        random_state=seed,
+        n_jobs=threads,
+        deterministic=True,
+        force_row_wise=True,
+        verbosity=-1,
+    )
+
+
+def _xgboost(parameters: Parameters, seed: int, threads: int) -> Any:
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(**parameters, tree_method="hist", random_state=seed, n_jobs=threads, verbosity=0)
+
+
+def _extra_trees(parameters: Parameters, seed: int, threads: int) -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(**parameters, criterion="entropy", random_state=seed, n_jobs=threads)
+
+
+def _random_forest(parameters: Parameters, seed: int, threads: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(**parameters, criterion="entropy", max_samples=0.6, random_state=seed, n_jobs=threads)
+
+
+def _logistic_regression(parameters: Parameters, seed: int, threads: int) -> Any:  # noqa: ARG001
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # The scaler is the linear member's own: in front of trees it would move a threshold by a float's last bit.
+    return make_pipeline(StandardScaler(), LogisticRegression(**parameters, max_iter=300, random_state=seed))
+
+
+_FOREST_SPACE = {
+    "n_estimators": Dimension(50, 200, log=True, integer=True),
+    "max_leaf_nodes": Dimension(32, 1024, log=True, integer=True),
+    "max_features": Dimension(0.05, 1.0, log=True),
+    "min_samples_leaf": Dimension(1, 64, log=True, integer=True),
+}
+
+# Searched in this order: the quickest first, so that there is a model whatever happens, then the strongest.
+ALGORITHMS = (
+    Algorithm(
+        name="LogisticRegression",
+        space={"C": Dimension(1e-3, 30.0, log=True)},
+        starts=({"C": 0.1},),
+        build=_logistic_regression,
+    ),
+    Algorithm(
+        name="LightGBM",
+        space={
+            "learning_rate": Dimension(0.01, 0.15, log=True),
+            "num_leaves": Dimension(4, 96, log=True, integer=True),
+            "min_child_samples": Dimension(2, 200, log=True, integer=True),
+            "colsample_bytree": Dimension(0.2, 1.0),
+            "subsample": Dimension(0.4, 1.0),
+            "reg_alpha": Dimension(1e-3, 10.0, log=True),
+            "reg_lambda": Dimension(1e-3, 30.0, log=True),
+        },
+        starts=(
+            {
+                "learning_rate": 0.04,
+                "num_leaves": 23,
+                "min_child_samples": 20,
+                "colsample_bytree": 0.5,
+                "subsample": 0.8,
+                "reg_alpha": 0.01,
+                "reg_lambda": 1.0,
+            },
+            {
+                "learning_rate": 0.03,
+                "num_leaves": 12,
+                "min_child_samples": 60,
+                "colsample_bytree": 0.35,
+                "subsample": 0.7,
+                "reg_alpha": 0.1,
+                "reg_lambda": 5.0,
+            },
+        ),
+        build=_lightgbm,
+        boosted=True,
+        fixed={"n_estimators": 3000},
+    ),
+    Algorithm(
+        name="XGBoostClassifier",
+        space={
+            "learning_rate": Dimension(0.01, 0.15, log=True),
+            "max_depth": Dimension(2, 9, integer=True),
+            "min_child_weight": Dimension(0.5, 100.0, log=True),
+            "colsample_bytree": Dimension(0.2, 1.0),
+            "subsample": Dimension(0.4, 1.0),
+            "reg_alpha": Dimension(1e-3, 10.0, log=True),
+            "reg_lambda": Dimension(1e-3, 30.0, log=True),
+        },
+        starts=(
+            {
+                "learning_rate": 0.05,
+                "max_depth": 5,
+                "min_child_weight": 5.0,
+                "colsample_bytree": 0.5,
+                "subsample": 0.8,
+                "reg_alpha": 0.01,
+                "reg_lambda": 1.0,
+            },
+        ),
+        build=_xgboost,
+        boosted=True,
+        fixed={"n_estimators": 3000},
+    ),
+    Algorithm(
+        name="ExtremeRandomTrees",
+        space=_FOREST_SPACE,
+        starts=({"n_estimators": 100, "max_leaf_nodes": 700, "max_features": 0.7, "min_samples_leaf": 4},),
+        build=_extra_trees,
+    ),
+    Algorithm(
+        name="RandomForest",
+        space=_FOREST_SPACE,
+        starts=({"n_estimators": 100, "max_leaf_nodes": 400, "max_features": 0.25, "min_samples_leaf": 4},),
+        build=_random_forest,
+    ),
+)
+
+ALGORITHM_NAMES = tuple(algorithm.name for algorithm in ALGORITHMS)
+VOTING_ENSEMBLE = "VotingEnsemble"
+
+
+def algorithm_named(name: str) -> Algorithm:
+    """The algorithm of this name, which must be one of `ALGORITHM_NAMES`."""
+    return next(algorithm for algorithm in ALGORITHMS if algorithm.name == name)

@@ -1,0 +1,113 @@
+"""Fits a learner in a trial process: boosting stops when the held-out loss does, or when its time is over."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy
+
+from bankmlops.automl.algorithms import algorithm_named
+from bankmlops.automl.tasks import FitTask
+
+Array = numpy.ndarray[Any, Any]
+
+PATIENCE_ROUNDS = 60
+SMALLEST_PROBABILITY = 1e-7
+
+
+class Fitted(NamedTuple):
+    """`probabilities` float32 [held-out rows, classes], and how many rounds a boosted learner kept (0 for the others)."""
+
+    probabilities: Array
+    rounds: int
+    stopped_by_time: bool
+
+
+def fit(task: FitTask, matrix: Array, labels: Array) -> Any:
+    """The fitted estimator, on every row given; boosting ends early where its seconds are over."""
+    estimator = _unfitted(task)
+    clock = _Clock(task.seconds)
+    if task.algorithm == "LightGBM":
+        estimator.fit(matrix, labels, callbacks=[_lightgbm_stop(clock)])
+    elif task.algorithm == "XGBoostClassifier":
+        estimator.set_params(callbacks=[_xgboost_stop(clock)])
+        estimator.fit(matrix, labels, verbose=False)
+        estimator.set_params(callbacks=None)
+    else:
+        estimator.fit(matrix, labels)
+    return estimator
+
+
+def fit_and_score(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array, classes: int) -> Fitted:
+    """Fit on `matrix` and `labels`, and answer the probabilities of the `held_out` rows."""
+    if task.algorithm == "LightGBM":
+        estimator, rounds, stopped = _fit_lightgbm(task, matrix, labels, held_out, held_out_labels)
+    elif task.algorithm == "XGBoostClassifier":
+        estimator, rounds, stopped = _fit_xgboost(task, matrix, labels, held_out, held_out_labels)
+    else:
+        estimator, rounds, stopped = fit(task, matrix, labels), 0, False
+    found = estimator.predict_proba(held_out)
+    return Fitted(_for_all_classes(found, estimator.classes_, classes), rounds, stopped)
+
+
+def _unfitted(task: FitTask) -> Any:
+    return algorithm_named(task.algorithm).build(task.parameters, task.seed, task.threads)
+
+
+def _for_all_classes(found: Array, codes: Array, classes: int) -> Array:
+    """A class that the training rows lack has the smallest probability."""
+    full = numpy.full((len(found), classes), SMALLEST_PROBABILITY, dtype=numpy.float64)
+    full[:, numpy.asarray(codes, dtype=numpy.int64)] = numpy.clip(found, SMALLEST_PROBABILITY, 1.0)
+    full /= full.sum(axis=1, keepdims=True)
+    return full.astype(numpy.float32)
+
+
+def _fit_lightgbm(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array) -> tuple[Any, int, bool]:
+    import lightgbm
+
+    clock = _Clock(task.seconds)
+    estimator = _unfitted(task)
+    patience = lightgbm.early_stopping(PATIENCE_ROUNDS, verbose=False)
+    estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], callbacks=[patience, _lightgbm_stop(clock)])
+    return estimator, int(estimator.best_iteration_ or estimator.n_estimators_), clock.struck
+
+
+def _fit_xgboost(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array) -> tuple[Any, int, bool]:
+    clock = _Clock(task.seconds)
+    estimator = _unfitted(task)
+    estimator.set_params(early_stopping_rounds=PATIENCE_ROUNDS, callbacks=[_xgboost_stop(clock)])
+    estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], verbose=False)
+    return estimator, int(estimator.best_iteration) + 1, clock.struck
+
+
+class _Clock:
+    """Whether a time is over, and whether that was ever said."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds if seconds else float("inf")
+        self.struck = False
+
+    def is_over(self) -> bool:
+        self.struck = self.struck or time.monotonic() > self._deadline
+        return self.struck
+
+
+def _lightgbm_stop(clock: _Clock) -> Any:
+    import lightgbm
+
+    def stop_in_time(environment: Any) -> None:
+        if clock.is_over():
+            raise lightgbm.callback.EarlyStopException(environment.iteration, environment.evaluation_result_list or [])
+
+    return stop_in_time
+
+
+def _xgboost_stop(clock: _Clock) -> Any:
+    import xgboost
+
+    class StopInTime(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+            return clock.is_over()
+
+    return StopInTime()

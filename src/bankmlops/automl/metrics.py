@@ -1,0 +1,106 @@
+"""Every classification metric that Azure's AutoML computes, under its name, from labels and probabilities.
+
+Names and meanings: "Evaluate automated machine learning experiment results" in Azure ML's documentation. `norm_macro_recall` is
+(recall_macro - R) / (1 - R) with R = 1 / classes; `weighted_accuracy` weighs each row by its class' size. The `_binary` ones are
+there for two classes, of the second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+from sklearn import metrics as sk
+
+Array = numpy.ndarray[Any, Any]
+
+LOSSES = frozenset({"log_loss"})
+SMALLEST_PROBABILITY = 1e-15
+_AVERAGES = ("macro", "micro", "weighted")
+
+
+def classification_metrics(labels: Array, probabilities: Array) -> dict[str, float]:
+    """Metrics of `probabilities` [rows, classes] for `labels` [rows], int codes 0 to classes - 1; a class may be absent."""
+    values = {
+        **_of_predictions(labels, probabilities),
+        **_of_ranks(labels, probabilities),
+        "log_loss": log_loss(labels, probabilities),
+    }
+    if probabilities.shape[1] == 2:
+        values |= _binary(labels, probabilities[:, 1])
+    return values
+
+
+def metric_of(name: str, labels: Array, probabilities: Array) -> float:
+    """One of `classification_metrics`, without the work that the others are."""
+    if name == "accuracy":
+        return float((labels == predicted_codes(probabilities)).mean())
+    if name == "log_loss":
+        return log_loss(labels, probabilities)
+    of_ranks = name.startswith(("AUC", "average_precision"))
+    return (_of_ranks if of_ranks else _of_predictions)(labels, probabilities)[name]
+
+
+def log_loss(labels: Array, probabilities: Array) -> float:
+    """The mean of -log of the true class' probability, each row's probabilities made to sum to 1."""
+    of_truth = probabilities[numpy.arange(len(labels)), labels].astype(numpy.float64) / probabilities.sum(axis=1)
+    return float(-numpy.log(numpy.maximum(of_truth, SMALLEST_PROBABILITY)).mean())
+
+
+def predicted_codes(probabilities: Array) -> Array:
+    """int64 [rows]: the most probable class; for two classes the second from 0.5 on, as the scoring service decides."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] >= 0.5).astype(numpy.int64)
+    return numpy.asarray(probabilities.argmax(axis=1))
+
+
+def error_of(metric: str, value: float) -> float:
+    """The value of a metric as something to make small."""
+    return value if metric in LOSSES else -value
+
+
+def _of_predictions(labels: Array, probabilities: Array) -> dict[str, float]:
+    predicted, classes = predicted_codes(probabilities), probabilities.shape[1]
+    values = {
+        "accuracy": float((labels == predicted).mean()),
+        "matthews_correlation": float(sk.matthews_corrcoef(labels, predicted)),
+        "weighted_accuracy": _weighted_accuracy(labels, predicted),
+    }
+    codes = numpy.unique(labels)
+    for average in _AVERAGES:
+        precision, recall, f1, _ = sk.precision_recall_fscore_support(
+            labels, predicted, labels=codes, average=average, zero_division=0.0
+        )
+        values[f"precision_score_{average}"] = float(precision)
+        values[f"recall_score_{average}"] = float(recall)
+        values[f"f1_score_{average}"] = float(f1)
+    values["balanced_accuracy"] = values["recall_score_macro"]
+    values["norm_macro_recall"] = (values["recall_score_macro"] - 1 / classes) / (1 - 1 / classes)
+    return values
+
+
+def _of_ranks(labels: Array, probabilities: Array) -> dict[str, float]:
+    """Areas under the curves of each class against the rest; a class that is absent is left out."""
+    truth = numpy.eye(probabilities.shape[1], dtype=numpy.int8)[labels]
+    present = numpy.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+    values: dict[str, float] = {}
+    for average in _AVERAGES if present.size else ():
+        of_class = truth[:, present], probabilities[:, present]
+        values[f"AUC_{average}"] = float(sk.roc_auc_score(*of_class, average=average))
+        values[f"average_precision_score_{average}"] = float(sk.average_precision_score(*of_class, average=average))
+    return values
+
+
+def _binary(labels: Array, positive: Array) -> dict[str, float]:
+    predicted = (positive >= 0.5).astype(numpy.int64)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predicted, average="binary", zero_division=0.0)
+    values = {"precision_score_binary": float(precision), "recall_score_binary": float(recall), "f1_score_binary": float(f1)}
+    if 0 < labels.sum() < len(labels):
+        values["AUC_binary"] = float(sk.roc_auc_score(labels, positive))
+        values["average_precision_score_binary"] = float(sk.average_precision_score(labels, positive))
+    return values
+
+
+def _weighted_accuracy(labels: Array, predicted: Array) -> float:
+    weights = numpy.bincount(labels)[labels]
+    return float(((labels == predicted) * weights).sum() / weights.sum())

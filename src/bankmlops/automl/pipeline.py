@@ -1,0 +1,74 @@
+"""The winner as scikit-learn has it: a `Pipeline` over a data frame of the original columns, of public classes alone.
+
+Whoever unpickles it needs scikit-learn, LightGBM and XGBoost, and nothing of ours. Its steps bear the names that Azure's AutoML
+gives: `datatransformer`, and `prefittedsoftvotingclassifier` where the winner is an ensemble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
+
+ENSEMBLE_STEP = "prefittedsoftvotingclassifier"
+
+
+def build_pipeline(specification: FeatureSpecification, step: str, classifier: Any) -> Any:
+    """The whole way from a data frame to labels; makes of a frame the very matrix that the specification makes."""
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("datatransformer", _transformer(specification)), (step, classifier)])
+
+
+def voting_classifier(names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[str]) -> Any:
+    """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes' names."""
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.preprocessing import LabelEncoder
+
+    pairs = [(f"{index}-{name}", member) for index, (name, member) in enumerate(zip(names, members, strict=True))]
+    voting = VotingClassifier(pairs, voting="soft", weights=numpy.array(weights), flatten_transform=False)
+    voting.estimators_ = list(members)
+    voting.le_ = LabelEncoder().fit(list(classes))
+    voting.classes_ = voting.le_.classes_
+    return voting
+
+
+def _transformer(specification: FeatureSpecification) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    steps = [(column.name, _encoder(column), [column.name]) for column in specification.columns]
+    columns = ColumnTransformer(steps, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
+    transformer = Pipeline([("columns", columns), ("single_precision", FunctionTransformer(numpy.float32))])
+    return transformer.fit(_example_frame(specification))
+
+
+def _encoder(column: ColumnSpecification) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+    if column.kind.is_numeric:
+        imputer = SimpleImputer(strategy="constant", fill_value=column.fill, keep_empty_features=True)
+        return make_pipeline(FunctionTransformer(numpy.float64), imputer)  # which takes no whole numbers where it saw others
+    return OneHotEncoder(categories=[_categories(column)], handle_unknown="ignore", sparse_output=False, dtype=numpy.float32)
+
+
+def _categories(column: ColumnSpecification) -> list[Any]:
+    if column.kind is ColumnKind.BOOLEAN:
+        return [category == "True" for category in column.categories]
+    return list(column.categories)
+
+
+def _example_frame(specification: FeatureSpecification) -> Any:
+    """One row with a value of each column's kind: all that fitting needs, since the specification holds what was learnt."""
+    import pandas
+
+    def value(column: ColumnSpecification) -> Any:
+        return numpy.array([column.fill]) if column.kind.is_numeric else numpy.array(_categories(column)[:1], dtype=object)
+
+    return pandas.DataFrame({column.name: value(column) for column in specification.columns})

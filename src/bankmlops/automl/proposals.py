@@ -1,0 +1,126 @@
+"""What to try next: each learner's starting points first, then what FLAML's local search makes of the best found so far.
+
+Which learner has the next try is drawn with a weight that falls with its distance from the best: a gap of 2 % in the loss costs a
+factor of e. So time goes where the best models are, and a learner close behind, whose other errors help an ensemble, has some.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+
+from bankmlops.automl.algorithms import Algorithm, Dimension, Parameters
+
+GAP_SCALE = 0.02
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A configuration to try; `is_start` where it is one of the learner's starting points."""
+
+    number: int
+    algorithm: Algorithm
+    parameters: Parameters
+    is_start: bool
+
+
+@dataclass
+class _Course:
+    """How far one learner's search is."""
+
+    algorithm: Algorithm
+    waiting: list[Parameters]
+    tried: set[str] = field(default_factory=set)
+    loss: float = math.inf
+    best: Parameters = field(default_factory=dict)
+    searcher: Any = None
+
+
+class Proposer:
+    """Proposes configurations, and learns what came of them. The same seed and the same answers make the same proposals."""
+
+    def __init__(self, algorithms: Sequence[Algorithm], seed: int) -> None:
+        self._courses = [_Course(algorithm, list(algorithm.starts)) for algorithm in algorithms]
+        self._generator = numpy.random.default_rng(seed)
+        self._seed = seed
+        self._number = 0
+
+    def propose(self, within: Mapping[str, bool]) -> Proposal | None:
+        """The next one, of a learner that `within` says has the time; None where no learner has."""
+        for course in self._rounds_of_starts(within):
+            return self._issue(course, course.waiting.pop(0), is_start=True)
+        open_courses = [course for course in self._courses if course.best and within.get(course.algorithm.name, True)]
+        while open_courses:
+            course = self._draw(open_courses)
+            parameters = self._move(course)
+            if parameters is not None:
+                return self._issue(course, parameters, is_start=False)
+            open_courses.remove(course)
+        return None
+
+    def learn(self, proposal: Proposal, loss: float, seconds: float) -> None:
+        """What a configuration scored (a guess will do where it was given up early); NaN where it failed."""
+        course = self._course_of(proposal)
+        if course.searcher is not None and not proposal.is_start:
+            outcome = None if math.isnan(loss) else {"loss": loss, "time_total_s": seconds}
+            course.searcher.on_trial_complete(str(proposal.number), outcome, error=outcome is None)
+        if loss < course.loss:
+            course.loss, course.best = loss, proposal.parameters
+
+    def _rounds_of_starts(self, within: Mapping[str, bool]) -> list[_Course]:
+        """Learners that have starts left, those that have used fewest first."""
+        left = [course for course in self._courses if course.waiting and within.get(course.algorithm.name, True)]
+        return sorted(left, key=lambda course: len(course.algorithm.starts) - len(course.waiting))
+
+    def _issue(self, course: _Course, parameters: Parameters, *, is_start: bool) -> Proposal:
+        settled = course.algorithm.settle(parameters)
+        course.tried.add(repr(settled))
+        self._number += 1
+        return Proposal(self._number - 1, course.algorithm, settled, is_start)
+
+    def _draw(self, courses: Sequence[_Course]) -> _Course:
+        losses = numpy.array([course.loss for course in courses])
+        gaps = (losses - losses.min()) / max(losses.min(), 1e-12)
+        weights = numpy.exp(-gaps / GAP_SCALE)
+        return courses[int(self._generator.choice(len(courses), p=weights / weights.sum()))]
+
+    def _move(self, course: _Course) -> Parameters | None:
+        """A configuration near the best that was not tried yet; None where the search has closed in on it."""
+        if course.searcher is None:
+            course.searcher = _searcher(course, self._seed)
+        for _ in range(_ATTEMPTS):
+            found = course.searcher.suggest(str(self._number))
+            if found is None:
+                return None
+            if repr(course.algorithm.settle(found)) not in course.tried:
+                return dict(found)
+        return None
+
+    def _course_of(self, proposal: Proposal) -> _Course:
+        return next(course for course in self._courses if course.algorithm is proposal.algorithm)
+
+
+def _searcher(course: _Course, seed: int) -> Any:
+    """FLAML's local search (FLOW2: Wu, Wang and Huang, AAAI 2021), started from the best configuration so far."""
+    from flaml.tune.searcher.flow2 import FLOW2
+
+    start = {name: course.best[name] for name in course.algorithm.space}
+    space = {name: _domain(dimension) for name, dimension in course.algorithm.space.items()}
+    searcher = FLOW2(start, metric="loss", mode="min", space=space, seed=seed)
+    searcher.best_obj = course.loss
+    return searcher
+
+
+def _domain(dimension: Dimension) -> Any:
+    from flaml import tune
+
+    if dimension.integer:
+        make = tune.lograndint if dimension.log else tune.randint
+        return make(int(dimension.low), int(dimension.high) + 1)
+    make = tune.loguniform if dimension.log else tune.uniform
+    return make(dimension.low, dimension.high)

@@ -1,0 +1,282 @@
+"""An AutoML run from its table to its files, within its seconds: search, ensemble, refit, export."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from bankmlops.automl import export, pipeline
+from bankmlops.automl.algorithms import VOTING_ENSEMBLE, algorithm_named
+from bankmlops.automl.bundle import write_bundle
+from bankmlops.automl.charts import write_charts
+from bankmlops.automl.executor import Executor, processes
+from bankmlops.automl.folds import assign_folds
+from bankmlops.automl.metrics import LOSSES, error_of
+from bankmlops.automl.parity import measure_parity
+from bankmlops.automl.refit import Member, refit, refit_seconds
+from bankmlops.automl.results import Listener, Outcome, Trial
+from bankmlops.automl.search import Search
+from bankmlops.automl.validation import allowed_algorithms, validate_config
+from bankmlops.automl.winner import Choice, choose_ensemble, choose_winner, ensemble_of
+from bankmlops.errors import InvalidRequestError, RunFailedError
+from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.types import AutoMLConfig, Parity, RunStatus
+
+Array = numpy.ndarray[Any, Any]
+
+SEARCH_FOLDER = "search"
+_CLOSING_SECONDS = 3.0  # blending, charts, parity and files, for a small table
+_CLOSING_SECONDS_A_MILLION_ROWS = 60.0
+_SHOWN_MEMBERS = 4  # as many members' refits are kept in mind while the search goes on
+_GRACE_SECONDS = 3.0
+_TICK_SECONDS = 0.5
+
+
+def run_automl(
+    columns: Mapping[str, Array], config: AutoMLConfig, outputs: Path, listener: Listener, *, seconds: float
+) -> Outcome:
+    """Search, and leave the winner's files in `outputs`; see `Outcome`, and docs/automl.md for the files.
+
+    `columns` are those of `datasets.columns_of`, label included. All of it ends within `seconds` of the call where a first trial
+    can. Raises `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError` where no trial finished.
+    """
+    started = time.monotonic()
+    validate_config(config)
+    table = _prepare(columns, config)
+    folder = outputs.parent / SEARCH_FOLDER
+    for place in (outputs, folder):
+        place.mkdir(parents=True, exist_ok=True)
+    with processes(folder, table.matrix, table.labels, table.folds) as executor:
+        return _Run(table, config, outputs, folder, listener, executor, started, seconds).carry_out()
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    specification: FeatureSpecification
+    matrix: Array
+    labels: Array
+    folds: Array
+    example: Mapping[str, object]
+
+    @property
+    def fold_count(self) -> int:
+        return int(self.folds.max()) + 1
+
+
+def _prepare(columns: Mapping[str, Array], config: AutoMLConfig) -> _Table:
+    label_column = config.dataset.label_column
+    specification = fit(columns, label_column)
+    if len(specification.classes) < 2:
+        raise InvalidRequestError(f"label {label_column!r}: a single class; at least two would serve")
+    labels = encode_labels(specification, columns[label_column])
+    folds = assign_folds(labels, config.n_cross_validations, config.random_seed)
+    matrix = matrix_from_columns(specification, columns)
+    example = {column.name: _plain(columns[column.name][0]) for column in specification.columns}
+    return _Table(specification, matrix, labels, folds, example)
+
+
+def _plain(value: Any) -> object:
+    """A cell as JSON has it."""
+    value = value.item() if isinstance(value, numpy.generic) else value
+    return None if isinstance(value, float) and not numpy.isfinite(value) else value
+
+
+class _Run:
+    def __init__(
+        self,
+        table: _Table,
+        config: AutoMLConfig,
+        outputs: Path,
+        folder: Path,
+        listener: Listener,
+        executor: Executor,
+        started: float,
+        seconds: float,
+    ) -> None:
+        self._table = table
+        self._config = config
+        self._outputs = outputs
+        self._folder = folder
+        self._listener = listener
+        self._executor = executor
+        self._started = started
+        self._seconds = seconds
+        self._slots = config.max_concurrent_iterations or len(os.sched_getaffinity(0))
+        self._last_tick = 0.0
+        self._trials: list[Trial] = []
+
+    def carry_out(self) -> Outcome:
+        warming = threading.Thread(target=_import_what_closing_needs, name="closing-imports", daemon=True)
+        warming.start()
+        search = self._search()
+        warming.join()
+        ensemble = self._ensemble(search)
+        winner = choose_winner(search.contenders, ensemble, self._config.primary_metric)
+        winner, members = self._refit(winner, ensemble)
+        self._say(f"exporting {winner.trial.algorithm}")
+        write_charts(self._outputs, self._table.labels, winner.probabilities, self._table.specification.classes)
+        parity = self._export(winner, members)
+        trials = _sorted(self._trials, self._config.primary_metric)
+        _write_leaderboard(self._outputs, trials)
+        _write_metrics(self._outputs, winner.trial)
+        self._clear_up()
+        return Outcome(trials, winner.trial, parity, self._table.example)
+
+    @property
+    def _deadline(self) -> float:
+        return self._started + self._seconds
+
+    @property
+    def _closing_seconds(self) -> float:
+        return _CLOSING_SECONDS + _CLOSING_SECONDS_A_MILLION_ROWS * len(self._table.labels) / 1e6
+
+    def _search(self) -> Search:
+        search = Search(
+            self._executor,
+            [algorithm_named(name) for name in allowed_algorithms(self._config)],
+            self._table.labels,
+            self._table.folds,
+            primary_metric=self._config.primary_metric,
+            slots=self._slots,
+            seed=self._config.random_seed,
+            on_trial=self._tell,
+        )
+
+        def until() -> float:
+            best = sorted(search.contenders, key=lambda contender: contender.loss)[:_SHOWN_MEMBERS]
+            refits = [refit_seconds(contender, self._table.fold_count) for contender in best]
+            longest = max(max(refits, default=0.0), sum(refits) / self._slots)
+            return self._deadline - self._closing_seconds - longest
+
+        search.run(until, self._deadline + _GRACE_SECONDS, lambda: self._tick(search))
+        if not search.contenders:
+            reason = search.errors[-1] if search.errors else f"{self._seconds:.0f} s were too short for one; give it more time"
+            raise RunFailedError(f"no trial finished: {reason}")
+        return search
+
+    def _ensemble(self, search: Search) -> Choice | None:
+        if not self._config.enable_voting_ensemble:
+            return None
+        self._say("blending the VotingEnsemble")
+        iteration = max(trial.iteration for trial in self._trials) + 1
+        return choose_ensemble(search.contenders, self._table.labels, self._config.primary_metric, iteration)
+
+    def _refit(self, winner: Choice, ensemble: Choice | None) -> tuple[Choice, list[Member]]:
+        """Fit the winner's members on all rows. A member that the time does not suffice for is left out of the ensemble."""
+        chosen = self._affordable(winner)
+        self._say(f"fitting {winner.trial.algorithm} on all rows")
+        members = refit(
+            self._executor,
+            self._folder,
+            chosen.members,
+            fold_count=self._table.fold_count,
+            slots=self._slots,
+            seed=self._config.random_seed,
+            deadline=self._deadline - self._closing_seconds,
+        )
+        if not members:
+            raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows; the run's log says why")
+        chosen = self._of_those(chosen, [member.contender.proposal.number for member in members])
+        if ensemble is not None:
+            self._tell(chosen.trial if chosen.trial.algorithm == VOTING_ENSEMBLE else ensemble.trial)
+        return chosen, members
+
+    def _affordable(self, choice: Choice) -> Choice:
+        """The choice without its lightest members where all their refits would take too long."""
+        left = self._deadline - self._closing_seconds - time.monotonic()
+        kept = list(choice.members)
+        while len(kept) > 1 and sum(refit_seconds(member, self._table.fold_count) for member in kept) / self._slots > left:
+            kept.pop()
+        return self._of_those(choice, [member.proposal.number for member in kept])
+
+    def _of_those(self, choice: Choice, numbers: Sequence[int]) -> Choice:
+        if len(numbers) == len(choice.members):
+            return choice
+        pairs = [pair for pair in zip(choice.members, choice.weights, strict=True) if pair[0].proposal.number in numbers]
+        members, weights = zip(*pairs, strict=True)
+        return ensemble_of(members, weights, self._table.labels, self._config.primary_metric, choice.trial.iteration)
+
+    def _export(self, winner: Choice, members: Sequence[Member]) -> Parity:
+        """Write the scikit-learn pipeline and the service's bundle, and compare them on every row."""
+        import joblib
+        import onnx
+
+        specification = self._table.specification
+        graphs = [onnx.load(str(member.graph)) for member in members]
+        model = export.merge(graphs, winner.weights, specification.width, len(specification.classes))
+        write_bundle(self._outputs / "bundle", model, specification, winner.trial.algorithm, self._table.example)
+        names = [member.contender.trial.algorithm for member in members]
+        estimators = [joblib.load(member.estimator) for member in members]
+        voting = pipeline.voting_classifier(names, estimators, winner.weights, specification.classes)
+        step = pipeline.ENSEMBLE_STEP if winner.trial.algorithm == VOTING_ENSEMBLE else winner.trial.algorithm.lower()
+        # A plain pickle: Azure's SDK loads it without joblib, which reads it as well.
+        (self._outputs / "model.pkl").write_bytes(pickle.dumps(pipeline.build_pipeline(specification, step, voting), protocol=5))
+        trained = sum(member.probabilities * weight for member, weight in zip(members, winner.weights, strict=True))
+        return measure_parity(numpy.asarray(trained), export.answers(model, self._table.matrix))
+
+    def _tell(self, trial: Trial) -> None:
+        self._trials.append(trial)
+        self._listener.trial_ended(trial)
+
+    def _tick(self, search: Search) -> None:
+        if time.monotonic() - self._last_tick < _TICK_SECONDS:
+            return
+        scores = [contender.trial.score for contender in search.contenders]
+        best = (min if self._config.primary_metric in LOSSES else max)(scores, default=None)
+        shown = f", best {self._config.primary_metric} {best:.4f}" if best is not None else ""
+        self._say(f"trial {search.ended + 1}{shown}")
+
+    def _say(self, message: str) -> None:
+        self._last_tick = time.monotonic()
+        self._listener.progressed(min((self._last_tick - self._started) / self._seconds, 1.0), message)
+
+    def _clear_up(self) -> None:
+        """What refits left is in the outputs now; what trials left stays, for a run that goes on from them."""
+        for place in self._folder.glob("refit-*"):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _import_what_closing_needs() -> None:
+    """While trials run, so that the end of the run doesn't wait for it."""
+    import joblib  # noqa: F401
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+    import onnx.checker
+    import onnx.compose  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import pandas  # noqa: F401
+    import sklearn.compose
+    import sklearn.ensemble
+    import sklearn.impute  # noqa: F401
+
+
+def _sorted(trials: Sequence[Trial], primary_metric: str) -> tuple[Trial, ...]:
+    completed = [trial for trial in trials if trial.status is RunStatus.COMPLETED]
+    return tuple(sorted(completed, key=lambda trial: (error_of(primary_metric, trial.score), trial.iteration)))
+
+
+def _write_leaderboard(folder: Path, trials: Sequence[Trial]) -> None:
+    names = sorted({name for trial in trials for name in trial.metrics})
+    with (folder / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "iteration", "algorithm", "seconds", *names, "parameters"])
+        for rank, trial in enumerate(trials, start=1):
+            values = [trial.metrics.get(name, "") for name in names]
+            parameters = json.dumps(dict(trial.parameters))
+            writer.writerow([rank, trial.iteration, trial.algorithm, round(trial.seconds, 3), *values, parameters])
+
+
+def _write_metrics(folder: Path, winner: Trial) -> None:
+    document = {"algorithm": winner.algorithm, "iteration": winner.iteration, "metrics": dict(winner.metrics)}
+    (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

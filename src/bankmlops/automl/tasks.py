@@ -1,0 +1,122 @@
+"""The unit of work that a trial process does: fit one configuration once, on the rows of one fold or on all of them.
+
+A task and its result are files in the run's search folder: whoever is killed, whatever had ended is still there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+Array = numpy.ndarray[Any, Any]
+
+ALL_ROWS = -1
+_RESULT, _PROBABILITIES, _ESTIMATOR, _GRAPH = "result.json", "probabilities.npy", "estimator.pkl", "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """Fit `algorithm` with `parameters` without the rows of `fold`, and score these; or fit it on `ALL_ROWS`, and score all.
+
+    `seconds` bounds the boosting (0: not at all); what has grown by then is the model.
+    """
+
+    name: str
+    algorithm: str
+    parameters: Mapping[str, float]
+    fold: int
+    seed: int
+    threads: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """`probabilities` [rows of the fold, classes], empty after an error; `rounds` is how many a boosted learner kept."""
+
+    seconds: float
+    rounds: int = 0
+    error: str = ""
+    probabilities: Array = field(default_factory=lambda: numpy.empty((0, 0)))
+    stopped: bool = False
+
+
+def estimator_path(folder: Path, task: FitTask) -> Path:
+    """Where a task on all rows leaves its fitted estimator."""
+    return folder / task.name / _ESTIMATOR
+
+
+def graph_path(folder: Path, task: FitTask) -> Path:
+    """Where a task on all rows leaves its estimator's ONNX graph."""
+    return folder / task.name / _GRAPH
+
+
+def read_result(folder: Path, task: FitTask) -> FitResult | None:
+    """What the task left, or None where it did not end."""
+    try:
+        result = json.loads((folder / task.name / _RESULT).read_text())
+    except FileNotFoundError:
+        return None
+    path = folder / task.name / _PROBABILITIES
+    return FitResult(**result, probabilities=numpy.load(path)) if path.exists() else FitResult(**result)
+
+
+def write_result(folder: Path, task: FitTask, result: FitResult) -> None:
+    """Leave the result; the JSON comes last, and whole, so that whoever finds it finds all."""
+    place = folder / task.name
+    place.mkdir(parents=True, exist_ok=True)
+    if not result.error:
+        numpy.save(place / _PROBABILITIES, result.probabilities)
+    document = {"seconds": result.seconds, "rounds": result.rounds, "error": result.error, "stopped": result.stopped}
+    waiting = place / f".{_RESULT}"
+    waiting.write_text(json.dumps(document))
+    os.replace(waiting, place / _RESULT)
+
+
+def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Array) -> None:
+    """Do the task and leave its result; an error of the learner is a result too."""
+    started = time.perf_counter()
+    warnings.simplefilter("ignore")  # such as "did not converge": the score says what a fit is worth
+    try:
+        result = _fit_all(folder, task, matrix, labels) if task.fold == ALL_ROWS else _fit_fold(task, matrix, labels, folds)
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        result = FitResult(time.perf_counter() - started, error=reason)
+    write_result(folder, task, result)
+
+
+def _fit_fold(task: FitTask, matrix: Array, labels: Array, folds: Array) -> FitResult:
+    from bankmlops.automl.fitting import fit_and_score
+
+    started = time.perf_counter()
+    held_out = folds == task.fold
+    classes = int(labels.max()) + 1
+    fitted = fit_and_score(task, matrix[~held_out], labels[~held_out], matrix[held_out], labels[held_out], classes)
+    return FitResult(
+        time.perf_counter() - started, fitted.rounds, probabilities=fitted.probabilities, stopped=fitted.stopped_by_time
+    )
+
+
+def _fit_all(folder: Path, task: FitTask, matrix: Array, labels: Array) -> FitResult:
+    """Leaves the estimator and its graph too, so that members are converted beside each other."""
+    import joblib
+
+    from bankmlops.automl.export import convert
+    from bankmlops.automl.fitting import fit
+
+    started = time.perf_counter()
+    estimator = fit(task, matrix, labels)
+    path = estimator_path(folder, task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    joblib.dump(estimator, path)
+    graph_path(folder, task).write_bytes(convert(estimator, task.algorithm, matrix.shape[1]).SerializeToString())
+    probabilities = numpy.asarray(estimator.predict_proba(matrix), dtype=numpy.float64)
+    return FitResult(time.perf_counter() - started, probabilities=probabilities)

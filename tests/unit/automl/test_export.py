@@ -1,0 +1,92 @@
+"""The exported graph and the pickled pipeline answer what the trained members answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy
+import onnx
+import pandas
+import pytest
+
+from bankmlops.automl import export, pipeline
+from bankmlops.automl.algorithms import ALGORITHM_NAMES, algorithm_named
+from bankmlops.automl.bundle import write_bundle
+from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.scoring.bundle import load_bundle
+from unit.automl.tables import columns
+
+Array = numpy.ndarray[Any, Any]
+
+
+def _table(classes: int) -> tuple[FeatureSpecification, Array, Array, dict[str, Array]]:
+    table = columns(400, classes)
+    specification = fit(table, "y")
+    return specification, matrix_from_columns(specification, table), encode_labels(specification, table["y"]), table
+
+
+def _fitted(name: str, matrix: Array, labels: Array) -> Any:
+    algorithm = algorithm_named(name)
+    parameters = algorithm.settle(algorithm.starts[0])
+    if "n_estimators" in parameters:
+        parameters["n_estimators"] = 30
+    return algorithm.build(parameters, 1, 1).fit(matrix, labels)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("name", ALGORITHM_NAMES)
+def test_each_learner_is_exported_truly(name: str, classes: int) -> None:
+    """A learner's graph answers its probabilities within float32's rounding, for two classes and for more."""
+    specification, matrix, labels, _ = _table(classes)
+    estimator = _fitted(name, matrix, labels)
+    graph = export.convert(estimator, name, specification.width)
+    model = export.merge([graph], [1.0], specification.width, classes)
+    assert numpy.abs(export.answers(model, matrix) - estimator.predict_proba(matrix)).max() < 1e-5
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_mean_of_all_learners(classes: int, tmp_path: Path) -> None:
+    """The merged graph and the pickled pipeline over a data frame answer the members' weighted mean, and the classes' names."""
+    specification, matrix, labels, table = _table(classes)
+    members = [_fitted(name, matrix, labels) for name in ALGORITHM_NAMES]
+    weights = [0.4, 0.3, 0.1, 0.1, 0.1]
+    expected = sum(member.predict_proba(matrix) * weight for member, weight in zip(members, weights, strict=True))
+    graphs = [export.convert(member, name, specification.width) for member, name in zip(members, ALGORITHM_NAMES, strict=True)]
+    model = export.merge(graphs, weights, specification.width, classes)
+    assert numpy.abs(export.answers(model, matrix) - expected).max() < 1e-5
+    voting = pipeline.voting_classifier(ALGORITHM_NAMES, members, weights, specification.classes)
+    joblib.dump(pipeline.build_pipeline(specification, pipeline.ENSEMBLE_STEP, voting), tmp_path / "model.pkl")
+    loaded = joblib.load(tmp_path / "model.pkl")
+    frame = pandas.DataFrame({name: values for name, values in table.items() if name != "y"})
+    assert numpy.abs(loaded.predict_proba(frame) - expected).max() < 1e-6
+    assert set(loaded.predict(frame)) <= set(specification.classes)
+    assert list(loaded.named_steps) == ["datatransformer", "prefittedsoftvotingclassifier"]
+
+
+def test_the_pipeline_makes_the_very_matrix(tmp_path: Path) -> None:
+    """The pickled transformer's matrix is the specification's, byte for byte, gaps and unknown categories included."""
+    specification, _, _, _ = _table(2)
+    other = columns(100, 2, seed=9)
+    other["text"][:5] = "never seen"
+    frame = pandas.DataFrame({name: values for name, values in other.items() if name != "y"})
+    transformer = pipeline.build_pipeline(specification, "none", "passthrough").named_steps["datatransformer"]
+    made = transformer.transform(frame)
+    assert made.dtype == numpy.float32
+    assert made.tobytes() == matrix_from_columns(specification, other).tobytes()
+
+
+def test_the_service_reads_the_bundle(tmp_path: Path) -> None:
+    """What is written is what the scoring service verifies and loads."""
+    specification, matrix, labels, table = _table(2)
+    graph = export.convert(_fitted("LogisticRegression", matrix, labels), "LogisticRegression", specification.width)
+    model = export.merge([graph], [1.0], specification.width, 2)
+    example = {column.name: None for column in specification.columns}
+    write_bundle(tmp_path / "bundle", model, specification, "LogisticRegression", example)
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.model == model
+    assert bundle.specification == specification
+    assert (bundle.threshold, bundle.label_column) == (0.5, "y")
+    onnx.checker.check_model(onnx.load_from_string(bundle.model))
+    assert table["y"][0] in bundle.classes

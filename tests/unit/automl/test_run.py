@@ -1,0 +1,143 @@
+"""A whole AutoML run on a small table: what it leaves, what it tells, and that it keeps its time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import joblib
+import pandas
+import psutil
+import pytest
+
+from bankmlops.automl import Outcome, Trial, check_parity, run_automl
+from bankmlops.errors import InvalidRequestError, RunFailedError
+from bankmlops.scoring.bundle import load_bundle
+from bankmlops.types import RunStatus
+from unit.automl.tables import columns, config
+
+pytestmark = pytest.mark.slow
+
+ROWS = 600
+SECONDS = 15.0
+
+
+@dataclass
+class Told:
+    trials: list[Trial] = field(default_factory=list)
+    fractions: list[float] = field(default_factory=list)
+
+    def trial_ended(self, trial: Trial) -> None:
+        self.trials.append(trial)
+
+    def progressed(self, fraction: float, message: str) -> None:
+        assert message
+        self.fractions.append(fraction)
+
+
+@dataclass
+class Finished:
+    outcome: Outcome
+    told: Told
+    outputs: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    outputs = tmp_path_factory.mktemp("run") / "outputs"
+    told = Told()
+    table = columns(ROWS, 2)
+    started = time.monotonic()
+    outcome = run_automl(table, config(table), outputs, told, seconds=SECONDS)
+    return Finished(outcome, told, outputs, time.monotonic() - started)
+
+
+def test_it_keeps_its_time(finished: Finished) -> None:
+    """The run ends within its seconds, give or take five; and it leaves no process."""
+    assert finished.seconds <= SECONDS + 5
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_every_trial_is_told(finished: Finished) -> None:
+    """Each trial is told once when it ends, the VotingEnsemble among them, and progress only grows."""
+    iterations = [trial.iteration for trial in finished.told.trials]
+    assert len(set(iterations)) == len(iterations)
+    completed = [trial for trial in finished.told.trials if trial.status is RunStatus.COMPLETED]
+    assert {trial.iteration for trial in completed} == {trial.iteration for trial in finished.outcome.trials}
+    assert "VotingEnsemble" in [trial.algorithm for trial in completed]
+    assert finished.told.fractions == sorted(finished.told.fractions)
+
+
+def test_the_best_wins(finished: Finished) -> None:
+    """The leaderboard is sorted by the primary metric, its head is the winner, and the file says the same."""
+    trials = finished.outcome.trials
+    assert [trial.score for trial in trials] == sorted((trial.score for trial in trials), reverse=True)
+    assert trials[0] == finished.outcome.winner
+    assert trials[0].score > 0.8
+    with (finished.outputs / "leaderboard.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["iteration"]) for row in rows] == [trial.iteration for trial in trials]
+    assert json.loads((finished.outputs / "metrics.json").read_text())["algorithm"] == trials[0].algorithm
+
+
+def test_the_export_is_true(finished: Finished) -> None:
+    """The gate was measured on every row and passes; the bundle loads and its example is a row of the table."""
+    assert finished.outcome.parity.rows == ROWS
+    check_parity(finished.outcome.parity)
+    bundle = load_bundle(finished.outputs / "bundle")
+    assert bundle.input_example == finished.outcome.input_example
+    assert bundle.algorithm == finished.outcome.winner.algorithm
+
+
+def test_the_pickle_predicts(finished: Finished) -> None:
+    """The scikit-learn pipeline takes a data frame of the original columns and answers labels."""
+    table = columns(ROWS, 2)
+    frame = pandas.DataFrame({name: values for name, values in table.items() if name != "y"})
+    predicted = joblib.load(finished.outputs / "model.pkl").predict(frame)
+    assert (predicted == table["y"]).mean() > 0.8
+
+
+def test_the_pictures_are_there(finished: Finished) -> None:
+    """Each chart is a PNG, and the confusion matrix counts every row once."""
+    for name in ("confusion_matrix", "roc", "precision_recall", "calibration"):
+        assert (finished.outputs / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads((finished.outputs / "confusion_matrix.json").read_text())
+    assert sum(map(sum, document["matrix"])) == ROWS
+
+
+def test_many_classes_and_another_metric(tmp_path: Path) -> None:
+    """Four classes, another primary metric, and two learners alone."""
+    table = columns(400, 4)
+    asked = config(table, primary_metric="log_loss", allowed_models=("LogisticRegression", "LightGBM"), n_cross_validations=3)
+    outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
+    assert {trial.algorithm for trial in outcome.trials} <= {"LogisticRegression", "LightGBM", "VotingEnsemble"}
+    assert outcome.winner.score == min(trial.score for trial in outcome.trials)
+    check_parity(outcome.parity)
+
+
+def test_no_ensemble_where_none_is_wanted(tmp_path: Path) -> None:
+    """Without the voting ensemble the winner is a single model."""
+    table = columns(200, 2)
+    asked = config(table, enable_voting_ensemble=False, allowed_models=("LogisticRegression",))
+    outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
+    assert {trial.algorithm for trial in outcome.trials} == {"LogisticRegression"}
+
+
+def test_no_time_at_all(tmp_path: Path) -> None:
+    """A budget in which nothing can end is an error that says so, and leaves no process."""
+    table = columns(20_000, 2)
+    with pytest.raises(RunFailedError, match="no trial finished"):
+        run_automl(table, config(table, allowed_models=("RandomForest",)), tmp_path / "outputs", Told(), seconds=-3.0)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_a_single_class(tmp_path: Path) -> None:
+    """A label of one class is refused."""
+    table = columns(60, 2)
+    table["y"][:] = "same"
+    with pytest.raises(InvalidRequestError, match="single class"):
+        run_automl(table, config(table), tmp_path / "outputs", Told(), seconds=SECONDS)

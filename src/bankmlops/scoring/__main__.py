@@ -1,0 +1,33 @@
+"""`python -m bankmlops.scoring --service-dir DIR`: the command that starts the service, in a container or as a process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from bankmlops.errors import BankMLOpsError
+from bankmlops.scoring.no_pickles import refuse_pickles
+from bankmlops.scoring.server import serve
+
+
+def main() -> int:
+    """Serve until told to stop; 0 after an orderly end, 1 with one line on stderr where the service can't start."""
+    parser = argparse.ArgumentParser(prog="python -m bankmlops.scoring", description="Serve a model's bundle over HTTP.")
+    parser.add_argument("--service-dir", type=Path, required=True, help="holds service.json and the folder model/")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which ready.json names")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    refuse_pickles()
+    try:
+        serve(arguments.service_dir, arguments.host, arguments.port)
+    except BankMLOpsError as error:
+        sys.stderr.write(f"ERROR {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The ASGI application: routes, and the record of each request. What a route does is in the modules that it calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.scoring import docs
+from bankmlops.scoring.asgi import JSON, Headers, Receive, Response, Scope, Send, json_response, send_response, text_response
+from bankmlops.scoring.batches import Batches
+from bankmlops.scoring.exchange import AHEAD, BodyReader, Exchange
+from bankmlops.scoring.metrics import Metrics
+from bankmlops.scoring.model import Prediction, Scorer, encode_azure, encode_plain
+from bankmlops.scoring.refusal import DisconnectedError, RefusedError, invalid, overloaded
+from bankmlops.scoring.service import ServiceFile
+from bankmlops.scoring.swagger import openapi_3, swagger_2
+from bankmlops.scoring.telemetry import RequestLog, RequestRow
+
+_LOG = logging.getLogger("bankmlops.scoring")
+_QUIET = frozenset({"/", "/health/live", "/health/ready", "/metrics"})
+_CLOSE: Headers = ((b"connection", b"close"),)
+_PLAIN = b"format=plain"
+_INTERNAL = "An unexpected internal error occurred. Check the logs for more info."
+
+
+class ScoringApp:
+    """One worker's application.
+
+    `draining` is set on the way out: not ready, and each answer closes its connection. `waiting` is how many requests arrived and
+    were not begun; who tells of an arrival counts up, and puts into the scope, under `AHEAD`, how many were ahead of it.
+    """
+
+    def __init__(self, scorer: Scorer, service_file: ServiceFile, request_log: RequestLog) -> None:
+        self.draining = False
+        self.waiting = 0
+        self._scorer = scorer
+        self._service_file = service_file
+        self._request_log = request_log
+        self._metrics = Metrics()
+        limits = service_file.current().limits
+        self._inline_bytes = limits.inline_bytes
+        self._waiting_requests = limits.waiting_requests
+        self._batches = Batches(scorer, limits)
+        self._bodies = BodyReader(limits)
+        self._pages: dict[str, Callable[[], Response]] = {
+            "/": lambda: text_response("Healthy"),
+            "/health/live": lambda: text_response("Healthy"),
+            "/health/ready": self._ready,
+            "/openapi.json": self._openapi,
+            "/metrics": self._metrics_page,
+            "/docs": lambda: docs.page(self._service_file.current().name, "docs"),
+            "/docs/initializer.js": lambda: docs.initializer("swagger.json"),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; no input makes this raise."""
+        exchange = Exchange(scope)
+        self.waiting -= AHEAD in scope
+        try:
+            response = await self._answer(exchange, receive)
+        except DisconnectedError:
+            self._record(exchange, 499)
+            return
+        extra = exchange.identity()
+        await send_response(send, response, extra + _CLOSE if self.draining else extra)
+        self._record(exchange, response.status)
+
+    def turned_away(self, reason: str) -> None:
+        """Count a request that did not get here: its head, or its pace, was not acceptable."""
+        self._metrics.rejections[reason] += 1
+
+    def close(self) -> None:
+        """Stop the batch worker and let the log finish."""
+        self._batches.close()
+        self._request_log.close()
+
+    async def _answer(self, exchange: Exchange, receive: Receive) -> Response:
+        try:
+            exchange.read_client_id()
+            if exchange.path == "/score":
+                return await self._score_route(exchange, receive)
+            return self._page(exchange)
+        except RefusedError as refused:
+            return exchange.refuse(refused).response()
+        except InvalidRequestError as error:
+            return exchange.refuse(invalid(str(error))).response()
+        except DisconnectedError:
+            raise
+        except Exception:
+            _LOG.exception("%s %r failed, request_id=%s", exchange.method, exchange.path, exchange.request_id)
+            return exchange.refuse(RefusedError(500, "internal", _INTERNAL)).response()
+
+    async def _score_route(self, exchange: Exchange, receive: Receive) -> Response:
+        if exchange.method == "OPTIONS":
+            return text_response("")._replace(headers=((b"allow", b"OPTIONS, POST"),))
+        if exchange.method != "POST":
+            raise RefusedError(405, "method", "Method not allowed: POST would serve", ((b"allow", b"OPTIONS, POST"),))
+        if exchange.ahead >= self._waiting_requests:
+            raise overloaded("too many requests wait already: try again")
+        exchange.key = self._service_file.current().authenticate(exchange.headers.get(b"authorization"))
+        _check_content(exchange.headers)
+        body = await self._bodies.read(exchange, receive)
+        prediction = self._scorer.score(body) if len(body) <= self._inline_bytes else await self._batches.score(body)
+        exchange.rows, exchange.exec_ms = prediction.rows, prediction.exec_ms
+        return _scored(exchange, prediction)
+
+    def _page(self, exchange: Exchange) -> Response:
+        path = exchange.path
+        page = partial(self._swagger, exchange.scheme) if path == "/swagger.json" else self._pages.get(path)
+        if page is None and not path.startswith("/docs/"):
+            raise RefusedError(404, "path", "Not found: GET /, /swagger.json, /docs and POST /score would serve")
+        if exchange.method not in ("GET", "HEAD"):
+            raise RefusedError(405, "method", "Method not allowed: GET would serve", ((b"allow", b"GET, HEAD"),))
+        return page() if page else docs.asset(path.removeprefix("/docs/"))
+
+    def _ready(self) -> Response:
+        return text_response("Draining", 503) if self.draining else text_response("Ready")
+
+    def _swagger(self, scheme: str) -> Response:
+        bundle = self._scorer.bundle
+        name = self._service_file.current().name
+        return json_response(swagger_2(name, bundle.specification, bundle.input_example, scheme))
+
+    def _openapi(self) -> Response:
+        bundle = self._scorer.bundle
+        return json_response(openapi_3(self._service_file.current().name, bundle.specification, bundle.input_example))
+
+    def _metrics_page(self) -> Response:
+        service = self._service_file.current()
+        gauges = {
+            "waiting_requests": self.waiting,
+            "batch_queue": self._batches.queued,
+            "body_buffer_bytes": self._bodies.buffered,
+            "log_queue": self._request_log.queued,
+            "log_rows_dropped": self._request_log.dropped,
+        }
+        model = {"model": service.model_name, "version": service.model_version, "algorithm": self._scorer.bundle.algorithm}
+        return text_response(self._metrics.text(gauges, model))
+
+    def _record(self, exchange: Exchange, status: int) -> None:
+        duration = exchange.elapsed_ms()
+        if exchange.path == "/score":
+            self._metrics.count(status, duration, exchange.rows, exchange.reason)
+        elif exchange.path in _QUIET and status < 400:
+            return
+        service = self._service_file.latest
+        self._request_log.put(RequestRow(
+            exchange.timestamp, exchange.request_id, exchange.client_request_id, exchange.method, exchange.path, status,
+            exchange.rows, exchange.request_bytes, duration, exchange.exec_ms, exchange.key,
+            service.model, exchange.error, service.app_insights,
+        ))  # fmt: skip
+
+
+def _check_content(headers: dict[bytes, bytes]) -> None:
+    content_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+    if content_type != b"application/json":
+        raise RefusedError(415, "content_type", "Content-Type must be application/json")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise RefusedError(415, "content_type", "Content-Encoding is not supported: send the body as it is")
+
+
+def _scored(exchange: Exchange, prediction: Prediction) -> Response:
+    body = encode_plain(prediction) if _PLAIN in exchange.headers.get(b"accept", b"") else encode_azure(prediction)
+    return Response(200, (*JSON, (b"x-ms-run-fn-exec-ms", b"%.3f" % prediction.exec_ms)), body)

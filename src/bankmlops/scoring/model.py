@@ -1,0 +1,105 @@
+"""The data plane: bytes in, labels out. It knows no HTTP connection, no key and no log."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy
+import onnxruntime
+import pydantic_core
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.features import matrix_from_rows
+from bankmlops.scoring.body import parse_body
+from bankmlops.scoring.bundle import Bundle, open_session
+from bankmlops.scoring.refusal import invalid
+
+Array = numpy.ndarray[Any, Any]
+
+
+class Prediction(NamedTuple):
+    """`result` is one label a row, or one list of probabilities a row; `exec_ms` is what Azure calls the run function's time."""
+
+    result: list[str] | list[list[float]]
+    rows: int
+    exec_ms: float
+
+    def document(self) -> dict[str, Any]:
+        """The answer's JSON."""
+        return {"result": self.result}
+
+
+def encode_azure(prediction: Prediction) -> bytes:
+    """A JSON string that holds JSON, as AutoML's scoring file answers."""
+    return pydantic_core.to_json(pydantic_core.to_json(prediction.document()).decode())
+
+
+def encode_plain(prediction: Prediction) -> bytes:
+    """The JSON itself."""
+    return pydantic_core.to_json(prediction.document())
+
+
+class Scorer:
+    """A bundle ready to answer. One thread a session for small requests; batches use every core, in a session made later."""
+
+    def __init__(self, bundle: Bundle, maximum_rows: int) -> None:
+        """Open the session and score the bundle's own example. Raises `InvalidRequestError` where that fails."""
+        self.bundle = bundle
+        self._maximum_rows = maximum_rows
+        specification = bundle.specification
+        names = (column.name for column in specification.columns)
+        self._known = frozenset((*names, *specification.dropped, bundle.label_column))
+        self._session = open_session(bundle)
+        self._try_example()
+
+    def score(self, body: bytes) -> Prediction:
+        """Answer a request on the caller's thread. Raises `RefusedError` or `InvalidRequestError`."""
+        return self._score(body, self._session)
+
+    def score_batch(self, body: bytes) -> Prediction:
+        """The same with every core. Raises the same."""
+        return self._score(body, self._batch_session)
+
+    @cached_property
+    def _batch_session(self) -> onnxruntime.InferenceSession:
+        return open_session(self.bundle, threads=len(os.sched_getaffinity(0)))
+
+    def _score(self, body: bytes, session: onnxruntime.InferenceSession) -> Prediction:
+        started = time.perf_counter()
+        request = parse_body(body, self._maximum_rows)
+        self._refuse_unknown_columns(request.rows)
+        probabilities = self._probabilities(request.rows, session)
+        result = self._labels(probabilities) if request.method == "predict" else probabilities.tolist()
+        return Prediction(result, len(request.rows), (time.perf_counter() - started) * 1e3)
+
+    def _probabilities(self, rows: list[Mapping[str, object]], session: onnxruntime.InferenceSession) -> Array:
+        matrix = matrix_from_rows(self.bundle.specification, rows)
+        probabilities: Array = session.run(["probabilities"], {"features": matrix})[0]
+        return probabilities
+
+    def _labels(self, probabilities: Array) -> list[str]:
+        """The threshold is applied here, not in the graph, so that the parity gate and the service agree on ties."""
+        classes = self.bundle.classes
+        if len(classes) == 2:
+            return [classes[positive] for positive in (probabilities[:, 1] >= self.bundle.threshold).tolist()]
+        return [classes[index] for index in probabilities.argmax(axis=1).tolist()]
+
+    def _refuse_unknown_columns(self, rows: list[Any]) -> None:
+        known = self._known
+        for index, row in enumerate(rows):
+            if isinstance(row, dict) and not row.keys() <= known:
+                name = min(row.keys() - known)
+                raise invalid(f"row {index}: the model was not trained with the column {name[:60]!r}; leave it out")
+
+    def _try_example(self) -> None:
+        try:
+            probabilities = self._probabilities([self.bundle.input_example], self._session)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"model.json: input_example can't be scored: {error}") from error
+        wanted = (1, len(self.bundle.classes))
+        if probabilities.shape != wanted or not numpy.isfinite(probabilities).all():
+            raise InvalidRequestError(f"model.onnx: its answer to input_example has shape {probabilities.shape}, not {wanted}")

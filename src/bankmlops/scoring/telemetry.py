@@ -1,0 +1,153 @@
+"""The request log, off the hot path: a bounded queue and one writer thread, which says how many rows it had to drop.
+
+Each request is one line on stderr; while app insights is on it is also one JSON object in `telemetry.jsonl`, kept within
+`MAX_FILE_BYTES` by one rotation. Keys, inputs and outputs are never in either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import sys
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, NamedTuple
+
+MAX_QUEUE = 10_000
+MAX_FILE_BYTES = 16 * 2**20
+_BATCH_SECONDS = 0.02
+
+
+class RequestRow(NamedTuple):
+    """One request. `timestamp` is Unix seconds when its head had arrived; times are in milliseconds."""
+
+    timestamp: float
+    request_id: str
+    client_request_id: str
+    method: str
+    path: str
+    status: int
+    rows: int
+    request_bytes: int
+    duration_ms: float
+    exec_ms: float
+    key: str
+    model: str
+    error: str
+    app_insights: bool
+
+    def line(self) -> str:
+        """A line of the service's log."""
+        error = f" error={json.dumps(self.error)}" if self.error else ""
+        level = "ERROR" if self.status >= 500 else "INFO"
+        return (
+            f"{_written(self.timestamp)} {level} {self.method} {_bare(self.path)} {self.status} {self.duration_ms:.3f}ms "
+            f"rows={self.rows} bytes={self.request_bytes} key={self.key or '-'} model={self.model} "
+            f"request_id={self.request_id}{error}\n"
+        )
+
+    def telemetry(self) -> str:
+        """A line of `telemetry.jsonl`."""
+        document = self._asdict()
+        del document["app_insights"]
+        document["path"] = _bare(self.path)
+        document["timestamp"] = _written(self.timestamp)
+        return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+class RequestLog:
+    """`put` never waits; `close` writes what is queued, for a bounded time."""
+
+    def __init__(self, telemetry: Path, stream: IO[str] | None = None) -> None:
+        self.dropped = 0
+        self._telemetry = telemetry
+        self._stream = stream or sys.stderr
+        self._queue: deque[RequestRow] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._write_until_closed, name="request-log", daemon=True)
+        self._thread.start()
+
+    def put(self, row: RequestRow) -> None:
+        """Queue a row, or count it as dropped where the writer is too far behind."""
+        if len(self._queue) >= MAX_QUEUE:
+            self.dropped += 1
+            return
+        self._queue.append(row)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    @property
+    def queued(self) -> int:
+        """Rows that wait for the writer."""
+        return len(self._queue)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Let the writer finish."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def _write_until_closed(self) -> None:
+        reported = 0
+        while not (self._closing and not self._queue):
+            self._wake.wait()
+            time.sleep(0 if self._closing else _BATCH_SECONDS)
+            self._wake.clear()
+            self._write([self._queue.popleft() for _ in range(len(self._queue))])
+            if self.dropped != reported:
+                self._print(f"{_written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n")
+                reported = self.dropped
+
+    def _write(self, rows: list[RequestRow]) -> None:
+        self._print("".join(row.line() for row in rows))
+        lines = "".join(row.telemetry() for row in rows if row.app_insights)
+        if lines:
+            try:
+                _append(self._telemetry, lines)
+            except OSError as error:
+                self.dropped += len(rows)
+                self._print(f"{_written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n")
+
+    def _print(self, text: str) -> None:
+        try:
+            _bound(self._stream)
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # the log's disk is full or its reader is gone: serving goes on, the count tells
+            self.dropped += text.count("\n")
+
+
+def _append(path: Path, lines: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "a") as file:
+        file.write(lines)
+        size = file.tell()
+    if size > MAX_FILE_BYTES:
+        path.replace(path.with_suffix(".1.jsonl"))
+
+
+def _bound(stream: IO[str]) -> None:
+    """Empty the log file once it is too long; only a regular file that is appended to can be emptied in place."""
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = stream.fileno()
+        status = os.fstat(descriptor)
+        too_long = stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES
+        if too_long and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+            os.ftruncate(descriptor, 0)
+            stream.write(f"{_written(time.time())} INFO the log was longer than {MAX_FILE_BYTES:,} bytes and starts anew\n")
+
+
+def _bare(path: str) -> str:
+    """A path that can't forge a second line or hide in one."""
+    return json.dumps(path[:200])[1:-1].replace(" ", "%20")
+
+
+def _written(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

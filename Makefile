@@ -23,7 +23,7 @@ local-e2e: $(venv)/local.stamp ## Run the whole flow on this machine
 
 azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace of config.json, or else the emulator
 	@if [ -f config.json ] || [ -f .azureml/config.json ]; then \
-	  $(bin)/bankmlops --backend azure e2e --evidence build/e2e/azure.json $(ARGS); \
+	  $(bin)/bankmlops --backend azure e2e --minutes 20 --pipeline-minutes 20 --evidence build/e2e/azure.json $(ARGS); \
 	else \
 	  $(bin)/bankmlops emulator run -- $(bin)/bankmlops --backend azure e2e --evidence build/e2e/azure.json $(ARGS); \
 	fi

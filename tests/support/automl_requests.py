@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from support.served_emulator import Served
 
-TABLE = pa.table({"age": [20, 30, 40, 50, None, 70], "job": ["a", "b", "a", None, "b", "a"], "y": ["no", "no", "no", "yes", "no", "no"]})
+TABLE = pa.table(
+    {"age": [20, 30, 40, 50, None, 70], "job": ["a", "b", "a", None, "b", "a"], "y": ["no", "no", "no", "yes", "no", "no"]}
+)
 
 
 def settings(**changes: object) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bankmlops.errors import NotFoundError
 from bankmlops.types import AutoMLConfig, ChildRun, Dataset, DataSource, Run, RunStatus
 
+FILES = {"outputs/model.pkl": pickle.dumps("the model"), "logs/worker.log": b"ok\n"}
 METRICS = {"accuracy": 0.9, "AUC_weighted": 0.93}
 
 
@@ -21,7 +22,7 @@ class ScriptedBackend:
     configs: dict[str, AutoMLConfig] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     children: dict[str, list[ChildRun]] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=lambda: {"outputs/model.pkl": pickle.dumps("the model"), "logs/worker.log": b"ok\n"})
+    files: dict[str, bytes] = field(default_factory=lambda: dict(FILES))
 
     def register_dataset(self, name: str, source: DataSource, label_column: str) -> Dataset:
         return Dataset(name, "1", 4, ("age", "y"), label_column, "0" * 64)
@@ -74,8 +75,9 @@ class ScriptedBackend:
 
     def complete(self) -> None:
         best = self.list_children(self.last)[0]
+        known = self.runs[self.last]
         self.runs[self.last] = replace(
-            self.runs[self.last], status=RunStatus.COMPLETED, best_child_id=best.id, best_algorithm=best.algorithm, metrics=METRICS
+            known, status=RunStatus.COMPLETED, best_child_id=best.id, best_algorithm=best.algorithm, metrics=METRICS
         )
 
     def fail(self, error: str) -> None:

@@ -13,7 +13,7 @@ from support.served_emulator import Served
 
 MODELS = "/modelmanagement/v1.0"
 ARTIFACTS = "/artifact/v2.0"
-SCORE = '''
+SCORE = """
 import json, os
 def init():
     global model
@@ -22,13 +22,13 @@ def init():
     print("loaded", model)
 def run(data):
     return json.dumps({"result": [model for _ in json.loads(data)["data"]]})
-'''
-FAILING = '''
+"""
+FAILING = """
 def init():
     raise RuntimeError("the model is of another planet")
 def run(data):
     return "never"
-'''
+"""
 
 
 def upload(served: Served, name: str, content: bytes) -> str:

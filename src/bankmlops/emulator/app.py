@@ -1,0 +1,78 @@
+"""The ASGI application: one router a service, behind one door that checks who knocks.
+
+A service's module has a `router`. It stands in `PROTECTED` (a bearer token is checked before any of its routes) or in `OPEN` (it
+needs none, or checks for itself). A route gets at the state through `wire.Workspace` or `wire.EmulatorState`.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from bankmlops.emulator import (
+    arm,
+    artifacts,
+    auth,
+    blob,
+    computes,
+    control,
+    datasets,
+    datastores,
+    discovery,
+    environments,
+    jasmine,
+    metrics,
+    models,
+    pipeline_graphs,
+    pipeline_runs,
+    published_pipelines,
+    run_history,
+    schedules,
+    service_front,
+    services,
+    snapshots,
+    tokens,
+    unanswered,
+)
+from bankmlops.emulator.blob_wire import answer_storage_error
+from bankmlops.emulator.door import Door
+from bankmlops.emulator.errors import answer_error
+from bankmlops.emulator.instance import Emulator
+from bankmlops.emulator.routing import Application, Router
+
+OPEN: tuple[Router, ...] = (
+    auth.router,
+    arm.metadata_router,
+    discovery.router,
+    control.router,
+    service_front.router,
+)
+PROTECTED: tuple[Router, ...] = (
+    arm.router,
+    computes.router,
+    run_history.router,
+    metrics.router,
+    artifacts.router,
+    snapshots.router,
+    datastores.router,
+    datasets.router,
+    environments.router,
+    jasmine.router,
+    models.router,
+    services.router,
+    pipeline_graphs.router,
+    pipeline_runs.router,
+    published_pipelines.router,
+    schedules.router,
+)
+
+
+async def _check_token(request: Request) -> None:
+    tokens.verify(request.state.emulator, request.headers.get("authorization"))
+
+
+def create_app(emulator: Emulator) -> Door:
+    """The whole emulator as one ASGI application: Azure's services, and blob storage under its own host names."""
+    protected = [router.with_check(_check_token) for router in PROTECTED]
+    services = Application([*protected, *OPEN, unanswered.router], emulator, answer_error)
+    storage = Application([blob.router, blob.otherwise], emulator, answer_storage_error)
+    return Door(emulator, services, storage)

@@ -1,0 +1,174 @@
+"""What the SDK asks of AutoML, in our terms: the settings that Azure's service would obey, and a clear word where ours can't."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.types import AutoMLConfig, Dataset
+
+# The algorithms that the backend trains, by Azure's names; others that a request names are left out, unless none would remain.
+TRAINABLE_MODELS = ("LightGBM", "XGBoostClassifier", "ExtremeRandomTrees", "RandomForest", "LogisticRegression")
+PRIMARY_METRICS = (
+    "accuracy",
+    "AUC_weighted",
+    "average_precision_score_weighted",
+    "norm_macro_recall",
+    "precision_score_weighted",
+)
+DEFAULT_TIMEOUT_MINUTES = 60.0
+DEFAULT_CROSS_VALIDATIONS = 5
+_WITHOUT_EQUIVALENT = ("weight_column_name", "cv_split_column_names")
+# Settings that the backend does not know, with the values by which a request does not ask for anything.
+_PASSED_OVER: Mapping[str, tuple[Any, ...]] = {
+    "enable_dnn": (None, False),
+    "enable_onnx_compatible_models": (None, False),
+    "experiment_exit_score": (None,),
+    "featurization": (None, "auto"),
+    "iteration_timeout_minutes": (None,),
+    "iterations": (None, 1000),
+    "positive_label": (None,),
+    "test_size": (None, 0, 0.0),
+    "validation_size": (None, 0, 0.0),
+}
+_PASSED_OVER_DATA = ("validation_data", "test_data")
+_DATASET_ID = re.compile(r'datasetId[\\"]*\s*:\s*[\\"]*([0-9A-Za-z-]+)')
+
+
+@dataclass(frozen=True, slots=True)
+class AutoMLRequest:
+    """An AutoML experiment as asked for over the wire; `dataset_id` is the saved dataset's."""
+
+    dataset_id: str
+    label_column: str
+    primary_metric: str
+    asked_minutes: float
+    cross_validations: int
+    concurrent_iterations: int | None
+    allowed_models: tuple[str, ...]
+    blocked_models: tuple[str, ...]
+    voting_ensemble: bool
+    compute_target: str
+
+    def config(self, dataset: Dataset, experiment: str, minutes: float) -> AutoMLConfig:
+        """The backend's config; `minutes` is the asked budget after scaling."""
+        return AutoMLConfig(
+            dataset=dataset,
+            experiment_name=experiment,
+            primary_metric=self.primary_metric,
+            experiment_timeout_minutes=minutes,
+            n_cross_validations=self.cross_validations,
+            max_concurrent_iterations=self.concurrent_iterations,
+            allowed_models=self.allowed_models,
+            blocked_models=self.blocked_models,
+            enable_voting_ensemble=self.voting_ensemble,
+            compute_target=self.compute_target,
+        )
+
+
+def parse_request(settings_json: str, data_prep_json: str) -> AutoMLRequest:
+    """Read `amlSettingsJsonString` and `dataPrepJsonString`. Raises `InvalidRequestError` for what the emulator can't train."""
+    return replace(parse_settings(settings_json), dataset_id=find_dataset_id(data_prep_json))
+
+
+def parse_settings(settings_json: str) -> AutoMLRequest:
+    """Read `amlSettingsJsonString` alone; the dataset's id stays empty. Raises `InvalidRequestError` as `parse_request` does."""
+    settings = _settings(settings_json)
+    task = settings.get("task_type")
+    if task != "classification" or settings.get("is_timeseries"):
+        raise InvalidRequestError(f"task {task!r} is not emulated; the emulator trains 'classification' alone")
+    for name in _WITHOUT_EQUIVALENT:
+        if settings.get(name):
+            raise InvalidRequestError(f"{name} is not emulated: the column would be taken for a feature; leave it out")
+    return AutoMLRequest(
+        dataset_id="",
+        label_column=_label_column(settings),
+        primary_metric=_primary_metric(settings),
+        asked_minutes=_positive(settings, "experiment_timeout_minutes", DEFAULT_TIMEOUT_MINUTES),
+        cross_validations=int(_positive(settings, "n_cross_validations", DEFAULT_CROSS_VALIDATIONS)),
+        concurrent_iterations=_concurrency(settings),
+        allowed_models=_trainable(settings, "whitelist_models"),
+        blocked_models=_blocked(settings),
+        voting_ensemble=bool(settings.get("enable_ensembling", True)),
+        compute_target=str(settings.get("compute_target") or "local"),
+    )
+
+
+def passed_over(settings_json: str, data_prep_json: str) -> list[str]:
+    """What the request asks for and the emulator does without, in words for the run's warnings."""
+    settings = _settings(settings_json)
+    names = [name for name, idle in _PASSED_OVER.items() if settings.get(name) not in idle]
+    names += [name for name in _PASSED_OVER_DATA if f"{name}" in data_prep_json]
+    unknown = [str(model) for model in settings.get("whitelist_models") or [] if model not in TRAINABLE_MODELS]
+    lines = [f"{name} is not emulated, and is passed over" for name in names]
+    return [*lines, *(f"allowed_models: {model} is not emulated, and is left out" for model in unknown)]
+
+
+def find_dataset_id(data_prep_json: str) -> str:
+    """The training dataset's id, out of JSON that the SDK has escaped once or more."""
+    found = _DATASET_ID.search(data_prep_json or "")
+    if found is None:
+        raise InvalidRequestError("training_data: the request names no dataset; give AutoMLConfig a TabularDataset")
+    return found.group(1)
+
+
+def _settings(text: str) -> Mapping[str, Any]:
+    for candidate in (text, text.replace('\\"', '"')):
+        try:
+            settings = json.loads(candidate)
+        except ValueError:
+            continue
+        if isinstance(settings, dict):
+            return settings
+    raise InvalidRequestError("amlSettingsJsonString is not a JSON object")
+
+
+def _label_column(settings: Mapping[str, Any]) -> str:
+    label = settings.get("label_column_name")
+    if not isinstance(label, str) or not label:
+        raise InvalidRequestError("label_column_name is missing; name the column to predict")
+    return label
+
+
+def _primary_metric(settings: Mapping[str, Any]) -> str:
+    metric = str(settings.get("primary_metric") or "accuracy")
+    if metric not in PRIMARY_METRICS:
+        raise InvalidRequestError(f"primary_metric {metric!r} is unknown; choose one of: {', '.join(PRIMARY_METRICS)}")
+    return metric
+
+
+def _positive(settings: Mapping[str, Any], name: str, default: float) -> float:
+    value = settings.get(name)
+    if value is None or value == "auto":
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if number <= 0:
+        raise InvalidRequestError(f"{name} is {value!r}; give a number above 0")
+    return number
+
+
+def _concurrency(settings: Mapping[str, Any]) -> int | None:
+    # What is asked for is a number of cluster nodes; here trials share this machine's cores.
+    value = settings.get("max_concurrent_iterations")
+    return max(1, min(int(value), os.cpu_count() or 1)) if value else None
+
+
+def _trainable(settings: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    asked = settings.get(name) or []
+    known = tuple(model for model in asked if model in TRAINABLE_MODELS)
+    if asked and not known:
+        names = ", ".join(map(str, asked))
+        raise InvalidRequestError(f"allowed_models {names}: none is emulated; choose from: {', '.join(TRAINABLE_MODELS)}")
+    return known
+
+
+def _blocked(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(model for model in settings.get("blacklist_algos") or [] if model in TRAINABLE_MODELS)

@@ -1,0 +1,65 @@
+"""What goes on without a request: AutoML runs and pipelines are carried out, services are kept alive.
+
+Two threads look at what is written down and take it further. Nothing is kept in memory alone, so after a crash they go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules
+from bankmlops.emulator.instance import Emulator
+from bankmlops.emulator.service_keeper import ServiceKeeper
+
+POLL_SECONDS = 0.25
+STOP_SECONDS = 60.0
+_LOG = logging.getLogger(__name__)
+
+
+class Background:
+    """The two threads of one emulator."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._stopping = threading.Event()
+        self._keeper = ServiceKeeper(emulator)
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(self._carry_out,), name="emulator-runs", daemon=True),
+            # The kernel ends a service's process with the thread that started it: this one lives as long as the emulator.
+            threading.Thread(target=self._repeat, args=(self._keeper.advance,), name="emulator-services", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Begin, and take up what an earlier process left unfinished."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End every process that was started here. Unfinished runs begin anew, and services come back, with the next start."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        self._keeper.stop()
+        automl_bridge.interrupt(self._emulator)
+
+    def _carry_out(self) -> None:
+        schedules.advance(self._emulator)
+        pipeline_bridge.advance(self._emulator)
+        automl_bridge.advance(self._emulator)
+
+    def _repeat(self, advance: Callable[[], None]) -> None:
+        while not self._stopping.is_set():
+            try:
+                advance()
+            except Exception:
+                _LOG.exception("the emulator's background work met an error, and goes on")
+            self._stopping.wait(POLL_SECONDS)
+
+
+def start(emulator: Emulator) -> Background:
+    """Begin the background work of an emulator that listens already; `stop` it before the emulator is closed."""
+    background = Background(emulator)
+    background.start()
+    return background

@@ -1,0 +1,134 @@
+"""Compute targets: AmlCompute, created, scaled and deleted in name. Nothing runs there; the backend trains on this machine."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from bankmlops.emulator.arm import ARM_HOST, LOCATION
+from bankmlops.emulator.instance import WorkspaceState
+from bankmlops.emulator.routing import Router
+from bankmlops.emulator.state import Document
+from bankmlops.emulator.wire import WS, JsonBody, Workspace, now
+from bankmlops.errors import NotFoundError
+
+router = Router()
+
+_OPERATIONS = "/providers/Microsoft.MachineLearningServices/locations/{location}/computeOperationsStatus/{operation_id}"
+_SCALE = {"minNodeCount": 0, "maxNodeCount": 1, "nodeIdleTimeBeforeScaleDown": "PT120S"}
+
+
+@router.get(WS + "/computes")
+@router.get("/rp/workspaces" + WS + "/computes")
+async def list_computes(workspace: Workspace) -> dict[str, Any]:
+    """Every compute of the workspace. A null `nextLink` would have the SDK ask for the page "None"."""
+    return {"value": workspace.documents.find("compute")}
+
+
+@router.get(WS + "/computes/{name}")
+@router.get("/rp/workspaces" + WS + "/computes/{name}")
+async def get_compute(workspace: Workspace, name: str) -> Document:
+    """One compute, or 404."""
+    return _existing(workspace, name)
+
+
+@router.put(WS + "/computes/{name}")
+async def create_compute(workspace: Workspace, name: str, body: JsonBody) -> Response:
+    """It stands at once: 201, and an operation that has succeeded."""
+    compute = _compute(workspace, name, body)
+    workspace.documents.put("compute", name, compute)
+    return JSONResponse(compute, 201, headers=_operation_headers(workspace))
+
+
+@router.patch(WS + "/computes/{name}")
+async def update_compute(workspace: Workspace, name: str, body: JsonBody) -> Response:
+    """New scale settings."""
+    _existing(workspace, name)
+    asked = _asked_properties(body)
+    compute = workspace.documents.update("compute", name, lambda document: _scale(document, asked))
+    return JSONResponse(compute, 200, headers=_operation_headers(workspace))
+
+
+@router.delete(WS + "/computes/{name}")
+async def delete_compute(workspace: Workspace, name: str) -> Response:
+    """It is gone at once."""
+    _existing(workspace, name)
+    workspace.documents.delete("compute", name)
+    return Response(status_code=202, headers=_operation_headers(workspace))
+
+
+@router.get("/subscriptions/{subscription_id}" + _OPERATIONS)
+async def get_operation(operation_id: str) -> dict[str, Any]:
+    """Every operation on a compute has succeeded by the time its id is known."""
+    return {"id": operation_id, "status": "Succeeded", "percentComplete": 100.0}
+
+
+def _existing(workspace: WorkspaceState, name: str) -> Document:
+    compute = workspace.documents.get("compute", name)
+    if compute is None:
+        raise NotFoundError(f"ComputeTargetNotFound: compute {name} is not in workspace {workspace.name}")
+    return compute
+
+
+def _operation_headers(workspace: WorkspaceState) -> dict[str, str]:
+    path = _OPERATIONS.format(location=LOCATION, operation_id=uuid.uuid4())
+    url = f"{ARM_HOST}/subscriptions/{workspace.subscription_id}{path}?api-version=2018-11-19"
+    return {"Azure-AsyncOperation": url}
+
+
+def _asked_properties(body: Document) -> Document:
+    properties: Document = body.get("properties") or {}
+    return {**properties, **(properties.get("properties") or {})}
+
+
+def _scale(compute: Document, asked: Document) -> None:
+    details = compute["properties"]["properties"]
+    details["scaleSettings"].update(
+        {key: value for key, value in (asked.get("scaleSettings") or {}).items() if value is not None}
+    )
+    nodes = int(details["scaleSettings"]["minNodeCount"])
+    details["currentNodeCount"] = details["targetNodeCount"] = details["nodeStateCounts"]["idleNodeCount"] = nodes
+    compute["properties"]["modifiedOn"] = now()
+
+
+def _compute(workspace: WorkspaceState, name: str, body: Document) -> Document:
+    asked = _asked_properties(body)
+    moment = now()
+    states = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
+    details = {
+        "vmSize": str(asked.get("vmSize") or "STANDARD_D2_V2").upper(),
+        "vmPriority": asked.get("vmPriority") or "Dedicated",
+        "scaleSettings": dict(_SCALE),
+        "subnet": asked.get("subnet"),
+        "allocationState": "Steady",
+        "allocationStateTransitionTime": moment,
+        "currentNodeCount": 0,
+        "targetNodeCount": 0,
+        "nodeStateCounts": {f"{state}NodeCount": 0 for state in states},
+        "errors": None,
+        "remoteLoginPortPublicAccess": "NotSpecified",
+    }
+    compute = {
+        "id": f"{workspace.path}/computes/{name}",
+        "name": name,
+        "type": "Microsoft.MachineLearningServices/workspaces/computes",
+        "location": body.get("location") or LOCATION,
+        "tags": body.get("tags") or {},
+        "identity": {"type": "SystemAssigned"},
+        "properties": {
+            "computeType": asked.get("computeType", "AmlCompute"),
+            "description": asked.get("description"),
+            "createdOn": moment,
+            "modifiedOn": moment,
+            "resourceId": None,
+            "computeLocation": LOCATION,
+            "provisioningState": "Succeeded",
+            "provisioningErrors": None,
+            "isAttachedCompute": False,
+            "properties": details,
+        },
+    }
+    _scale(compute, asked)
+    return compute

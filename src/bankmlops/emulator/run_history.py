@@ -1,0 +1,199 @@
+"""Run history on the wire: experiments and runs. The SDK names an experiment by name or by id; both are served everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bankmlops.emulator import artifacts, filters, runs
+from bankmlops.emulator.instance import WorkspaceState
+from bankmlops.emulator.routing import Router
+from bankmlops.emulator.state import Document
+from bankmlops.emulator.wire import WS, JsonBody, Workspace
+from bankmlops.errors import NotFoundError
+
+router = Router(prefix="/history/v1.0" + WS)
+
+_BY_NAME = "/experiments/{experiment}"
+_BY_ID = "/experimentids/{experiment}"
+_EVENTS = {
+    "Microsoft.MachineLearning.Run.Start": "Running",
+    "Microsoft.MachineLearning.Run.Completed": "Completed",
+    "Microsoft.MachineLearning.Run.Failed": "Failed",
+    "Microsoft.MachineLearning.Run.Canceled": "Canceled",
+    "Microsoft.MachineLearning.Run.Cancelled": "Canceled",
+}
+DEFAULT_PAGE = 1000
+
+
+@router.post("/experiments:query")
+def query_experiments(workspace: Workspace, body: JsonBody) -> Document:
+    """The experiments that a filter lets through."""
+    return _page(workspace.documents.find("experiment"), body)
+
+
+@router.get(_BY_NAME)
+@router.get(_BY_ID)
+def get_experiment(workspace: Workspace, experiment: str) -> Document:
+    """One experiment, or 404: the SDK then creates it."""
+    return runs.get_experiment(workspace, experiment)
+
+
+@router.post(_BY_NAME)
+def create_experiment(workspace: Workspace, experiment: str) -> Document:
+    """The experiment of this name, new or old."""
+    return runs.ensure_experiment(workspace, experiment)
+
+
+@router.patch(_BY_ID)
+def update_experiment(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
+    """Tags merge; description and archiving replace."""
+    name = runs.get_experiment(workspace, experiment)["name"]
+
+    def change(document: Document) -> None:
+        document["tags"].update(body.pop("tags", None) or {})
+        document.update({key: value for key, value in body.items() if value is not None and key in document})
+
+    return workspace.documents.update("experiment", name, change) or {}
+
+
+@router.delete(_BY_ID)
+def delete_experiment(workspace: Workspace, experiment: str) -> Response:
+    """An experiment without runs goes; Azure keeps one that has some."""
+    found = runs.get_experiment(workspace, experiment)
+    if runs.list_runs(workspace, found["experimentId"]):
+        raise NotFoundError(f"experiment {found['name']} has runs, and only an empty one can be deleted")
+    workspace.documents.delete("experiment", found["name"])
+    workspace.documents.delete("experiment_id", found["experimentId"])
+    return Response(status_code=200)
+
+
+@router.post(_BY_NAME + "/runs:query")
+@router.post(_BY_ID + "/runs:query")
+def query_runs(workspace: Workspace, experiment: str, body: JsonBody, request: Request) -> Document:
+    """The runs that a filter lets through, newest first unless an order is asked for."""
+    found = runs.get_experiment(workspace, experiment)
+    body.update({key.removeprefix("$"): value for key, value in request.query_params.items()})
+    return _page(runs.list_runs(workspace, found["experimentId"]), body)
+
+
+@router.get("/runs/{run_id}")
+@router.get(_BY_NAME + "/runs/{run_id}")
+@router.get(_BY_ID + "/runs/{run_id}")
+def get_run(workspace: Workspace, run_id: str) -> Document:
+    """One run."""
+    return runs.get_run(workspace, run_id)
+
+
+@router.patch(_BY_NAME + "/runs/{run_id}")
+@router.patch(_BY_ID + "/runs/{run_id}")
+def change_run(workspace: Workspace, experiment: str, run_id: str, body: JsonBody) -> Document:
+    """Create the run, or change it: properties and tags merge."""
+    return runs.upsert_run(workspace, _experiment_name(workspace, experiment), run_id, body)
+
+
+@router.patch(_BY_NAME + "/batch/runs")
+@router.patch(_BY_ID + "/batch/runs")
+def change_runs(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
+    """Several runs at once, as `Run.create_children` sends them."""
+    name = _experiment_name(workspace, experiment)
+    changed = {each["runId"]: runs.upsert_run(workspace, name, each["runId"], each) for each in body["runs"]}
+    return {"runs": changed, "errors": {}}
+
+
+@router.get(_BY_NAME + "/runs/{run_id}/details")
+@router.get(_BY_ID + "/runs/{run_id}/details")
+def get_details(workspace: Workspace, run_id: str) -> Document:
+    """What `run.get_details()` shows, and where the logs are."""
+    run = runs.get_run(workspace, run_id)
+    return {
+        "runId": run_id,
+        "target": run["target"],
+        "status": run["status"],
+        "startTimeUtc": run["startTimeUtc"],
+        "endTimeUtc": run["endTimeUtc"],
+        "error": run.get("error"),
+        "warnings": run.get("warnings") or [],
+        "tags": run["tags"],
+        "properties": run["properties"],
+        "runDefinition": run.get("runDefinition"),
+        "inputDatasets": run.get("inputDatasets") or [],
+        "outputDatasets": run.get("outputDatasets") or [],
+        "logFiles": artifacts.log_urls(workspace, run["dataContainerId"]),
+        "submittedBy": run["createdBy"]["userName"],
+        "services": {},
+    }
+
+
+@router.get(_BY_NAME + "/runs/{run_id}/children")
+@router.get(_BY_ID + "/runs/{run_id}/children")
+def list_children(workspace: Workspace, run_id: str, request: Request) -> Document:
+    """The direct children, newest first."""
+    query = {key.removeprefix("$"): value for key, value in request.query_params.items()}
+    return _page(runs.list_children(workspace, run_id), query)
+
+
+@router.post(_BY_NAME + "/runs/{run_id}/events")
+@router.post(_BY_ID + "/runs/{run_id}/events")
+def post_event(workspace: Workspace, run_id: str, body: JsonBody) -> Response:
+    """A start or an end moves the run on; other events are taken note of by nobody."""
+    _apply_event(workspace, run_id, body)
+    return Response(status_code=200)
+
+
+@router.post(_BY_NAME + "/batch/events")
+@router.post(_BY_ID + "/batch/events")
+def post_events(workspace: Workspace, body: JsonBody) -> Document:
+    """Events of several runs."""
+    for event in body.get("events") or []:
+        _apply_event(workspace, (event.get("data") or {}).get("RunId") or event.get("runId", ""), event)
+    return {"errors": {}}
+
+
+@router.delete(_BY_NAME + "/runs/{run_id}/tags")
+@router.delete(_BY_ID + "/runs/{run_id}/tags")
+def delete_tags(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
+    """Take tags away by name."""
+    names = body if isinstance(body, list) else body.get("tags") or []
+    runs.get_run(workspace, run_id)
+
+    def change(run: Document) -> None:
+        run["tags"] = {name: value for name, value in run["tags"].items() if name not in names}
+
+    return workspace.documents.update("run", run_id, change) or {}
+
+
+@router.get(_BY_NAME + "/runs/{run_id}/metricsingest/wait")
+@router.post(_BY_NAME + "/runs/{run_id}/metricsingest/wait")
+def wait_for_metrics(run_id: str) -> Document:
+    """Metrics are in as soon as they are sent."""
+    return {"isComplete": True, "ingestComplete": True, "runId": run_id}
+
+
+def _experiment_name(workspace: WorkspaceState, experiment: str) -> str:
+    found = runs.find_experiment(workspace, experiment)
+    return str(found["name"]) if found else experiment
+
+
+def _apply_event(workspace: WorkspaceState, run_id: str, event: Document) -> None:
+    status = _EVENTS.get(str(event.get("name", "")))
+    if status is None:
+        return
+    runs.set_status(workspace, run_id, status)
+    data = event.get("data") or {}
+    if status == "Failed" and data.get("ErrorDetails"):
+        runs.update_run(workspace, run_id, {"error": data["ErrorDetails"]})
+
+
+def _page(documents: list[Document], query: dict[str, Any]) -> Document:
+    """One page: filtered, ordered, from the continuation token on."""
+    predicate = filters.matches(query.get("filter"))
+    order = query.get("orderBy") or query.get("orderby") or "CreatedUtc desc"
+    entries = [order] if isinstance(order, str) else order
+    found = filters.ordered([document for document in reversed(documents) if predicate(document)], entries)
+    begin = int(query.get("continuationToken") or 0)
+    end = begin + min(int(query.get("top") or DEFAULT_PAGE), DEFAULT_PAGE)
+    following = str(end) if end < len(found) else None
+    return {"value": found[begin:end], "continuationToken": following, "nextLink": None}

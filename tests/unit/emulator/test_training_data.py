@@ -1,0 +1,111 @@
+"""A dataset's rows out of the blob store, by Microsoft's own reader."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bankmlops.emulator.training_data import dataset_file
+from bankmlops.errors import InvalidRequestError, NotFoundError
+from support.automl_requests import TABLE, save_dataflow, save_dataset
+from support.served_emulator import Served
+
+DELIMITED = """  - read_delimited:
+      path_column: Path
+      include_path_column: false
+      encoding: utf8
+      support_multi_line: false
+      delimiter: ","
+      empty_as_string: false
+      partition_size: 20971520
+      header: all_files_same_headers
+      infer_column_types: false
+"""
+TYPED = DELIMITED + "  - convert_column_types:\n      - columns: age\n        column_type: int\n"
+
+
+def _upload(served: Served, path: str, text: str) -> str:
+    """Store a text in the default datastore, and answer the datastore's path."""
+    store = served.call("GET", "/datastore/v1.0", "/default").json()
+    blob = f"/{store['azureStorageSection']['containerName']}/{path}"
+    assert served.blob("PUT", blob, {"x-ms-blob-type": "BlockBlob"}, content=text.encode()).status_code == 201
+    return f"{served.workspace.path.lower()}/datastores/{store['name']}/paths"
+
+
+def _rows(served: Served, dataset_id: str) -> pa.Table:
+    with dataset_file(served.workspace, dataset_id) as path:
+        table = pq.read_table(path)
+    assert not path.exists()
+    assert list((served.emulator.folder / "reading").iterdir()) == []
+    return table
+
+
+@pytest.mark.slow
+def test_parquet(served: Served) -> None:
+    """A Parquet file comes back as it was uploaded."""
+    table = _rows(served, save_dataset(served))
+    assert table.column_names == TABLE.column_names
+    assert table.column("y").to_pylist() == TABLE.column("y").to_pylist()
+    assert table.column("age").null_count == 1
+
+
+@pytest.mark.slow
+def test_many_files_and_transformations(served: Served) -> None:
+    """A pattern takes all the files it fits and no other; columns get their types, others are dropped, in the SDK's own terms."""
+    paths = _upload(served, "bank/1.csv", "age,job,y\n20,a,no\n30,b,yes\n")
+    _upload(served, "bank/2.csv", "age,job,y\n40,a,no\n")
+    _upload(served, "bank/notes.txt", "not a table")
+    steps = TYPED + "  - drop_columns: job\n"
+    table = _rows(served, save_dataflow(served, f"{paths}/bank/*.csv", steps))
+    assert table.to_pydict() == {"age": [20, 30, 40], "y": ["no", "yes", "no"]}
+
+
+@pytest.mark.slow
+def test_a_part_that_is_drawn_by_chance(served: Served) -> None:
+    """`random_split` gives the rows that the SDK sees for the same seed: the two parts have all rows, and no row twice."""
+    paths = _upload(served, "many.csv", "age,y\n" + "".join(f"{age},no\n" for age in range(200)))
+    parts = []
+    for lower, upper in ((0.0, 0.7), (0.7, 1.0)):
+        arguments = f"probability: {upper}\n        probability_lower_bound: {lower}\n        seed: 7\n"
+        steps = TYPED + f"  - sample:\n      sampler: random_percent\n      sampler_arguments:\n        {arguments}"
+        parts.append(_rows(served, save_dataflow(served, f"{paths}/many.csv", steps)).column("age").to_pylist())
+    assert sorted(parts[0] + parts[1]) == list(range(200))
+    assert len(parts[0]) > len(parts[1]) > 20
+
+
+@pytest.mark.slow
+def test_what_is_not_a_table(served: Served) -> None:
+    """The reader's reason is one line."""
+    paths = _upload(served, "bad.parquet", "no Parquet at all")
+    dataset_id = save_dataflow(served, f"{paths}/bad.parquet")
+    with pytest.raises(InvalidRequestError, match=r"can't be read as a table: [^\n]+$"):
+        _rows(served, dataset_id)
+
+
+def test_a_file_that_is_lost(served: Served) -> None:
+    """The error names the file."""
+    paths = _upload(served, "other.csv", "a\n1\n")
+    dataset_id = save_dataflow(served, f"{paths}/gone.csv", DELIMITED)
+    with pytest.raises(NotFoundError, match=r"gone\.csv"):
+        _rows(served, dataset_id)
+
+
+@pytest.mark.parametrize("dataflow", ["{", json.dumps({"meta": {}}), json.dumps({"meta": {"RsDataflow": "paths: []"}})])
+def test_a_dataflow_that_is_not_understood(served: Served, dataflow: str) -> None:
+    """It is refused in words."""
+    body = {"datasetType": "tabular", "dataflowJson": dataflow}
+    dataset_id = served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"]
+    with pytest.raises(InvalidRequestError, match="dataflow"):
+        _rows(served, dataset_id)
+
+
+def test_a_place_that_is_no_blob_storage(served: Served) -> None:
+    """A path elsewhere is refused, so that the reader never leaves the emulator's own files."""
+    yaml = f'paths:\n  - pattern: "file:///etc/passwd"\ntransformations:\n{DELIMITED}'
+    body = {"datasetType": "tabular", "dataflowJson": json.dumps({"meta": {"RsDataflow": yaml}})}
+    dataset_id = served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"]
+    with pytest.raises(InvalidRequestError, match="file:///etc/passwd is not in blob storage"):
+        _rows(served, dataset_id)

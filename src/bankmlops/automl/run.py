@@ -40,6 +40,7 @@ _CLOSING_SECONDS = 3.0  # blending, charts, parity and files, for a small table
 _CLOSING_SECONDS_A_MILLION_ROWS = 60.0
 _SHOWN_MEMBERS = 4  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
+LEAST_SECONDS = 30.0  # that a run has for its first trial, whatever its budget: a model late is better than none
 _TICK_SECONDS = 0.5
 
 
@@ -48,8 +49,9 @@ def run_automl(
 ) -> Outcome:
     """Search, and leave the winner's files in `outputs`; see `Outcome`, and docs/automl.md for the files.
 
-    `columns` are those of `datasets.columns_of`, label included. All of it ends within `seconds` of the call where a first trial
-    can. Raises `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError` where no trial finished.
+    `columns` are those of `datasets.columns_of`, label included. All of it ends within `seconds` of the call; but the first trial
+    has at least `LEAST_SECONDS`. Raises `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError`
+    where no trial finished.
     """
     started = time.monotonic()
     validate_config(config)
@@ -123,7 +125,9 @@ class _Run:
         warming.join()
         ensemble = self._ensemble(search)
         winner = choose_winner(search.contenders, ensemble, self._config.primary_metric)
-        winner, members = self._refit(winner, ensemble)
+        winner, members = self._refit(winner)
+        if ensemble is not None:
+            self._tell(winner.trial if winner.trial.algorithm == VOTING_ENSEMBLE else ensemble.trial)
         self._say(f"exporting {winner.trial.algorithm}")
         write_charts(self._outputs, self._table.labels, winner.probabilities, self._table.specification.classes)
         parity = self._export(winner, members)
@@ -159,27 +163,33 @@ class _Run:
             longest = max(max(refits, default=0.0), sum(refits) / self._slots)
             return self._deadline - self._closing_seconds - longest
 
-        search.run(until, self._deadline + _GRACE_SECONDS, lambda: self._tick(search))
+        last_moment = max(self._deadline + _GRACE_SECONDS, self._started + LEAST_SECONDS)
+        search.run(until, last_moment, lambda: self._tick(search))
         if not search.contenders:
             reason = search.errors[-1] if search.errors else f"{self._seconds:.0f} s were too short for one; give it more time"
             raise RunFailedError(f"no trial finished: {reason}")
         return search
 
     def _ensemble(self, search: Search) -> Choice | None:
+        """The VotingEnsemble of those members whose fits on all rows there is time for."""
         if not self._config.enable_voting_ensemble:
             return None
         self._say("blending the VotingEnsemble")
         iteration = max(trial.iteration for trial in self._trials) + 1
-        return choose_ensemble(search.contenders, self._table.labels, self._config.primary_metric, iteration)
+        choice = choose_ensemble(search.contenders, self._table.labels, self._config.primary_metric, iteration)
+        left = self._deadline - self._closing_seconds - time.monotonic()
+        kept = list(choice.members)
+        while len(kept) > 1 and sum(refit_seconds(member, self._table.fold_count) for member in kept) / self._slots > left:
+            kept.pop()
+        return self._of_those(choice, [member.proposal.number for member in kept])
 
-    def _refit(self, winner: Choice, ensemble: Choice | None) -> tuple[Choice, list[Member]]:
-        """Fit the winner's members on all rows. A member that the time does not suffice for is left out of the ensemble."""
-        chosen = self._affordable(winner)
+    def _refit(self, winner: Choice) -> tuple[Choice, list[Member]]:
+        """Fit the winner's members on all rows; one that fails or takes too long is left out."""
         self._say(f"fitting {winner.trial.algorithm} on all rows")
         members = refit(
             self._executor,
             self._folder,
-            chosen.members,
+            winner.members,
             fold_count=self._table.fold_count,
             slots=self._slots,
             seed=self._config.random_seed,
@@ -187,18 +197,7 @@ class _Run:
         )
         if not members:
             raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows; the run's log says why")
-        chosen = self._of_those(chosen, [member.contender.proposal.number for member in members])
-        if ensemble is not None:
-            self._tell(chosen.trial if chosen.trial.algorithm == VOTING_ENSEMBLE else ensemble.trial)
-        return chosen, members
-
-    def _affordable(self, choice: Choice) -> Choice:
-        """The choice without its lightest members where all their refits would take too long."""
-        left = self._deadline - self._closing_seconds - time.monotonic()
-        kept = list(choice.members)
-        while len(kept) > 1 and sum(refit_seconds(member, self._table.fold_count) for member in kept) / self._slots > left:
-            kept.pop()
-        return self._of_those(choice, [member.proposal.number for member in kept])
+        return self._of_those(winner, [member.contender.proposal.number for member in members]), members
 
     def _of_those(self, choice: Choice, numbers: Sequence[int]) -> Choice:
         if len(numbers) == len(choice.members):

@@ -105,7 +105,7 @@ class Search:
         while True:
             deadline = until()
             now = time.monotonic()
-            if now >= deadline and (self.contenders or now >= last_moment or not self._tasks):
+            if now >= deadline and (self.contenders or now >= last_moment):
                 break
             self._fill(deadline, deadline if self.contenders else last_moment)
             if not self._tasks:
@@ -115,9 +115,10 @@ class Search:
         self._stop()
 
     def _fill(self, deadline: float, end: float) -> None:
-        """Keep every slot at work: what is begun has to be done by `end`, and nothing new is begun after `deadline`."""
+        """Keep every slot at work: what is begun has to be done by `end`, and only the very first is begun after `deadline`."""
         while self._executor.running < self._slots:
-            task = self._next_fold(end - time.monotonic()) or self._next_attempt(deadline - time.monotonic())
+            begun_until = deadline if self._attempts else end
+            task = self._next_fold(end - time.monotonic()) or self._next_attempt(begun_until - time.monotonic())
             if task is None:
                 return
             self._executor.submit(task)

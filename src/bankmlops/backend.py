@@ -1,15 +1,20 @@
 """The abstract Backend: every operation of the flow, whatever carries it out.
 
-Each method is abstract and answers with a value of `types`. `submit_*` returns at once; `wait` is the one helper that waits.
+Each method is abstract and answers with a value of `types`. `submit_*` returns at once; `wait` is the one helper that waits, and
+`started` the one that ends a run with whoever started it.
 Swagger, scoring, load tests and the REST trigger are plain HTTP on a URL, the same for every backend: they live in `client`.
 """
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from bankmlops.errors import BackendUnavailableError
@@ -232,3 +237,48 @@ def _changes(read: Callable[[str], AnyRun], run_id: str, timeout_seconds: float,
         if time.monotonic() > deadline:
             return
         time.sleep(poll_seconds)
+
+
+@contextmanager
+def started(start: Callable[[], str], cancel: Callable[[str], None]) -> Iterator[str]:
+    """Start a run, yield its id, and cancel it where the block ends in an error or in Ctrl-C.
+
+    A Ctrl-C while it is being started takes effect when its id is known, so that no run is left that nobody knows of.
+    """
+    run_id = ""
+    try:
+        with _interrupts_held():
+            run_id = start()
+        yield run_id
+    except BaseException:
+        if run_id:
+            cancel(run_id)
+        raise
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """The first Ctrl-C (or other signal to end) inside takes effect at the end; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+        restore()
+
+    def restore() -> None:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+
+    for number in ours:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        restore()
+    if held:
+        signal.raise_signal(held[0])

@@ -1,0 +1,43 @@
+"""What a person may call a thing: `latest` for the newest run, a name for a published pipeline."""
+
+from __future__ import annotations
+
+from bankmlops.backend import Backend
+from bankmlops.errors import NotFoundError
+from bankmlops.types import PublishedPipeline
+
+LATEST = "latest"
+
+
+def automl_run_id(backend: Backend, word: str) -> str:
+    """A run's id, or that of the newest. Raises `NotFoundError` where there is none."""
+    if word != LATEST:
+        return word
+    runs = backend.list_runs()
+    if not runs:
+        raise NotFoundError("there is no AutoML run yet; `bankmlops automl run` makes one")
+    return runs[0].id
+
+
+def pipeline_run_id(backend: Backend, word: str) -> str:
+    """A pipeline run's id, or that of the newest. Raises `NotFoundError` where there is none."""
+    if word != LATEST:
+        return word
+    runs = backend.list_pipeline_runs()
+    if not runs:
+        raise NotFoundError("there is no pipeline run yet; `bankmlops pipelines trigger` makes one")
+    return runs[0].id
+
+
+def published_pipeline(backend: Backend, word: str, version: str | None) -> PublishedPipeline:
+    """A published pipeline by its name (the newest version that is active, where none is given) or its id.
+
+    Raises `NotFoundError`.
+    """
+    named = [each for each in backend.list_published_pipelines() if each.name == word and version in (None, each.version)]
+    named.sort(key=lambda each: each.status != "Active")  # stable: newest first among the active, then among the others
+    if named:
+        return named[0]
+    if version is not None:
+        raise NotFoundError(f"there is no published pipeline {word!r} version {version!r}; `bankmlops pipelines list` lists them")
+    return backend.get_published_pipeline(word)

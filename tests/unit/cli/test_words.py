@@ -1,0 +1,427 @@
+"""Words become calls on the backend, and what the calls answer becomes words again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bankmlops.types import (
+    DataSource,
+    Endpoint,
+    EndpointState,
+    KeyName,
+    PipelineRun,
+    PublishedPipeline,
+    Run,
+    RunStatus,
+)
+from support.http_server import Answer, Asked, LocalServer, serving
+from support.memory_backend import DONE, MemoryBackend
+
+Command = Callable[..., Any]
+
+
+def test_register(command: Command, backend: MemoryBackend) -> None:
+    """A file becomes a dataset with a name and a label, and is marked synthetic where it is said to be."""
+    done = command("data", "register", "bank.csv", "--name", "bank", "--label", "y", "--synthetic")
+    assert done.code == 0, done.err
+    assert backend.calls == [("bank", DataSource(Path("bank.csv"), synthetic=True), "y")]
+    assert "3,000" in done.out
+    assert "on" in done.out
+
+
+def test_register_guesses(command: Command, backend: MemoryBackend) -> None:
+    """Without names the file's own and its last column serve, and the guess is said on stderr."""
+    Path("loans.csv").write_text("age,paid\n1,no\n2,yes\n")
+    done = command("data", "register", "loans.csv", "--json")
+    assert backend.calls == [("loans", DataSource(Path("loans.csv")), "paid")]
+    assert done.document["label_column"] == "paid"
+    assert "'paid'" in done.err
+
+
+def test_synthesize(command: Command) -> None:
+    """A table is written without a backend."""
+    done = command("data", "synthesize", "--rows", "60", "--seed", "1", "bank.csv")
+    assert done.code == 0, done.err
+    assert len(Path("bank.csv").read_text().splitlines()) == 61
+
+
+def test_automl_run(command: Command, backend: MemoryBackend) -> None:
+    """Every option of a search reaches the configuration; the winner is printed with its metrics, best known by Azure's names."""
+    done = command(
+        *("automl", "run", "--dataset", "bank", "--dataset-version", "7", "--minutes", "2.5", "--metric", "AUC_weighted"),
+        *("--experiment", "mine", "--allowed-models", "LightGBM, XGBoostClassifier", "--blocked-models", "RandomForest"),
+        *("--cv", "3", "--concurrent", "2", "--seed", "9", "--no-voting-ensemble"),
+    )
+    assert done.code == 0, done.err
+    (config,) = backend.calls
+    assert (config.dataset.name, config.dataset.version, config.experiment_timeout_minutes) == ("bank", "7", 2.5)
+    assert (config.primary_metric, config.experiment_name, config.n_cross_validations) == ("AUC_weighted", "mine", 3)
+    assert (config.allowed_models, config.blocked_models) == (("LightGBM", "XGBoostClassifier"), ("RandomForest",))
+    assert (config.max_concurrent_iterations, config.random_seed, config.enable_voting_ensemble) == (2, 9, False)
+    assert "VotingEnsemble" in done.out
+    assert "AUC_weighted" in done.out
+    assert "0.9161" in done.out
+
+
+def test_automl_progress_is_no_result(command: Command, backend: MemoryBackend) -> None:
+    """How a run goes on is said on stderr, and stdout is the JSON of the result alone; a number that JSON lacks is null."""
+    backend.changes = [replace(DONE, status=RunStatus.RUNNING, progress="trial 3, best accuracy 0.9", fraction=0.3)]
+    done = command("automl", "run", "--dataset", "bank", "--json")
+    assert done.code == 0, done.err
+    assert "trial 3, best accuracy 0.9" in done.err
+    assert done.document["metrics"] == {"accuracy": 0.9161, "AUC_weighted": 0.9502, "log_loss": None}
+    assert done.document["started"] == "2026-03-01T12:00:00+00:00"
+
+
+def test_automl_run_on_a_file(command: Command, backend: MemoryBackend) -> None:
+    """With --data the table is registered first."""
+    assert command("automl", "run", "--data", "bank.csv", "--label", "y", "--no-wait").code == 0
+    registered, config = backend.calls
+    assert registered == ("bank", DataSource(Path("bank.csv")), "y")
+    assert config.dataset.name == "bank"
+
+
+def test_no_wait(command: Command, backend: MemoryBackend) -> None:
+    """With --no-wait the run is not looked at again."""
+    backend.changes = [AssertionError("looked at")]
+    done = command("automl", "run", "--dataset", "bank", "--no-wait")
+    assert done.code == 0, done.err
+    assert "NotStarted" in done.out
+
+
+def test_a_run_that_fails(command: Command, backend: MemoryBackend) -> None:
+    """A run that ends without a model is exit code 6 and its reason, one line."""
+    backend.changes = [replace(DONE, status=RunStatus.FAILED, error="no trial finished")]
+    done = command("automl", "run", "--dataset", "bank")
+    assert (done.code, done.out) == (6, "")
+    assert done.errors[-1] == "error: run AutoML_1 ended Failed: no trial finished"
+
+
+def test_ctrl_c_cancels_what_was_started(command: Command, backend: MemoryBackend) -> None:
+    """Ctrl-C while waiting cancels the run that the command started, and ends with 130 and one line."""
+    backend.changes = [KeyboardInterrupt()]
+    done = command("automl", "run", "--dataset", "bank")
+    assert done.code == 130
+    assert backend.calls[1:] == [("cancel", "AutoML_1")]
+    assert len(done.errors) == 1
+    assert "interrupted" in done.err
+
+
+def test_ctrl_c_leaves_what_was_watched(command: Command, backend: MemoryBackend) -> None:
+    """Ctrl-C while watching a run that another command started ends the watching alone."""
+    backend.changes = [KeyboardInterrupt()]
+    assert command("automl", "watch", "AutoML_5").code == 130
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("automl", "list"), "AutoML_8"),
+        (("automl", "show", "latest"), "AutoML_8"),
+        (("automl", "children", "latest"), "AutoML_8"),
+        (("automl", "cancel", "latest"), "AutoML_8"),
+        (("automl", "artifacts", "latest"), "outputs/AutoML_8.json"),
+        (("automl", "download", "latest", "outputs/leaderboard.csv", "--to", "reports"), "reports/leaderboard.csv"),
+        (("automl", "show", "AutoML_3"), "AutoML_3"),
+    ],
+)
+def test_runs_by_id_or_latest(command: Command, backend: MemoryBackend, words: tuple[str, ...], shown: str) -> None:
+    """A run is named by its id, or `latest` names the newest."""
+    backend.runs = [replace(DONE, id="AutoML_8"), replace(DONE, id="AutoML_7")]
+    done = command(*words)
+    assert done.code == 0, done.err
+    assert shown in done.out + str(backend.calls)
+    assert "AutoML_7" not in str(backend.calls)
+
+
+def test_no_latest(command: Command, backend: MemoryBackend) -> None:
+    """Where there is no run, `latest` is not found, and the line says how to make one."""
+    for words in (("automl", "show", "latest"), ("pipelines", "watch", "latest")):
+        done = command(*words)
+        assert done.code == 3
+        assert "makes one" in done.err
+
+
+def test_models(command: Command, backend: MemoryBackend) -> None:
+    """A run's best model is registered, and what the gate measured is shown."""
+    done = command("models", "register", "AutoML_1", "--name", "bank")
+    assert backend.calls == [("AutoML_1", "bank")]
+    assert "champion" in done.out
+    assert "1.5e-07 on 3,000 rows" in done.out
+    assert command("models", "show", "bank", "--version", "1", "--json").document["version"] == "1"
+    assert command("models", "list", "--json").document[0]["name"] == "bank"
+
+
+def test_deploy(command: Command, backend: MemoryBackend) -> None:
+    """Every option of a deployment reaches its configuration."""
+    done = command(
+        *("endpoints", "deploy", "bank-endpoint", "--model", "bank", "--version", "3", "--port", "8080", "--no-auth"),
+        *("--app-insights", "--cpu-cores", "2", "--memory-gb", "4", "--timeout", "30", "--tag", "team=risk", "--tag", "a=b=c"),
+    )
+    assert done.code == 0, done.err
+    ((model, config),) = backend.calls
+    assert (model.name, model.version) == ("bank", "3")
+    assert (config.name, config.port, config.auth_enabled, config.app_insights) == ("bank-endpoint", 8080, False, True)
+    assert (config.cpu_cores, config.memory_gb, config.timeout_seconds) == (2.0, 4.0, 30.0)
+    assert config.tags == {"team": "risk", "a": "b=c"}
+    assert "Healthy" in done.out
+
+
+def test_a_tag_that_is_none(command: Command, backend: MemoryBackend) -> None:
+    """A tag without a value is refused before anything is deployed."""
+    done = command("endpoints", "deploy", "bank-endpoint", "--model", "bank", "--tag", "risk")
+    assert (done.code, backend.calls) == (2, [])
+    assert "NAME=VALUE" in done.err
+
+
+@pytest.fixture
+def scoring(backend: MemoryBackend) -> Iterator[LocalServer]:
+    """A real endpoint that says "yes" to whoever is older than 40, deployed as bank-endpoint."""
+    properties = {"age": {"type": "integer"}, "job": {"type": "string"}}
+    rows = {"type": "array", "items": {"type": "object", "properties": properties}}
+    example = {"data": [{"age": 20, "job": "student"}]}
+    swagger = {
+        "swagger": "2.0",
+        "paths": {"/score": {}},
+        "definitions": {"ServiceInput": {"type": "object", "properties": {"data": rows}, "example": example}},
+    }
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path == "/swagger.json":
+            return Answer(swagger)
+        return Answer(json.dumps({"result": ["yes" if row["age"] > 40 else "no" for row in asked.document["data"]]}))
+
+    with serving(answer) as server:
+        backend.endpoints["bank-endpoint"] = Endpoint(
+            *(
+                "bank-endpoint",
+                EndpointState.HEALTHY,
+                f"{server.url}/score",
+                f"{server.url}/swagger.json",
+                "process",
+                "bank",
+                "1",
+            ),
+        )
+        yield server
+
+
+def test_score_a_table(command: Command, scoring: LocalServer) -> None:
+    """Rows of a CSV file are sent as the endpoint describes them: typed, and without the label."""
+    Path("rows.csv").write_text("age;job;y\n20;student;no\n70;;yes\n")
+    done = command("score", "bank-endpoint", "rows.csv", "--json")
+    assert done.document == {"result": ["no", "yes"]}
+    asked = scoring.asked[-1]
+    assert asked.document == {"data": [{"age": 20, "job": "student"}, {"age": 70, "job": None}]}
+    assert asked.headers["authorization"] == "Bearer primary-1"
+
+
+def test_score_for_a_person(command: Command, scoring: LocalServer) -> None:
+    """A person sees a label a line."""
+    Path("rows.json").write_text('{"data": [{"age": 20, "job": "x"}, {"age": 41, "job": "x"}]}')
+    assert command("score", "bank-endpoint", "rows.json").out == "no\nyes\n"
+
+
+def test_benchmark(
+    command: Command, backend: MemoryBackend, scoring: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load test sends the swagger's example with the secondary key, which is replaced, and prints what ApacheBench prints."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = command("benchmark", "bank-endpoint", "--requests", "20", "--concurrency", "2")
+    assert done.code == 0, done.err
+    assert "Tool:                   httpx" in done.out
+    assert "Complete requests:      20" in done.out
+    assert "Failed requests:        0" in done.out
+    assert "[#/sec] (mean)" in done.out
+    assert " 100% " in done.out
+    assert backend.calls == [("bank-endpoint", KeyName.SECONDARY)]
+    assert scoring.asked[-1].document == {"data": [{"age": 20, "job": "student"}]}
+    assert scoring.asked[-1].headers["authorization"] == "Bearer secondary-1"
+
+
+def test_benchmark_that_fails_replaces_the_key(command: Command, backend: MemoryBackend, scoring: LocalServer) -> None:
+    """The key that a program showed is replaced also where the load test fails."""
+    done = command("benchmark", "bank-endpoint", "--requests", "0")
+    assert done.code == 2
+    assert "--requests 0" in done.err
+    assert backend.calls == [("bank-endpoint", KeyName.SECONDARY)]
+
+
+def test_keys(command: Command, backend: MemoryBackend) -> None:
+    """Both keys are printed for who asks for them, and one is replaced by its name."""
+    assert command("endpoints", "keys", "bank-endpoint", "--json").document == {
+        "primary": "primary-1",
+        "secondary": "secondary-1",
+    }
+    done = command("endpoints", "regenerate-key", "bank-endpoint", "secondary")
+    assert backend.calls == [("bank-endpoint", KeyName.SECONDARY)]
+    assert "fresh" in done.out
+    assert command("endpoints", "regenerate-key", "bank-endpoint", "third").code == 2
+
+
+def test_endpoints(command: Command, backend: MemoryBackend, scoring: LocalServer) -> None:
+    """Endpoints are listed, shown, updated and deleted."""
+    assert "Healthy" in command("endpoints", "list").out
+    assert command("endpoints", "show", "bank-endpoint", "--json").document["state"] == "Healthy"
+    assert command("endpoints", "update", "bank-endpoint", "--app-insights", "--json").document["app_insights"] is True
+    assert command("endpoints", "update", "bank-endpoint", "--no-app-insights", "--json").document["app_insights"] is False
+    assert command("endpoints", "update", "bank-endpoint").code == 2
+    assert command("endpoints", "show", "nobody").code == 3
+    assert command("endpoints", "delete", "nobody").code == 0
+    assert backend.calls == [("delete", "nobody")]
+
+
+def test_logs(command: Command, backend: MemoryBackend) -> None:
+    """Log lines are printed as they are, but can't steer the terminal; --lines prints the newest."""
+    backend.logs = [["first", "second \x1b[2J[bold]", "third"]]
+    assert command("endpoints", "logs", "bank-endpoint").out == "first\nsecond \N{REPLACEMENT CHARACTER}[2J[bold]\nthird\n"
+    assert command("endpoints", "logs", "bank-endpoint", "-n", "1").out == "third\n"
+    assert command("endpoints", "logs", "bank-endpoint", "--json").document[0] == "first"
+
+
+def test_logs_followed(command: Command, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Following prints each line once, until Ctrl-C."""
+    monkeypatch.setattr("bankmlops.cli.endpoints.FOLLOW_SECONDS", 0)
+    backend.logs = [["a", "b"], ["a", "b"], ["a", "b", "c"], ["b", "c", "d"]]
+    backend.changes = [KeyboardInterrupt()]
+    done = command("endpoints", "logs", "bank-endpoint", "--follow")
+    assert (done.code, done.out) == (130, "a\nb\nc\n")
+
+
+ACTIVE = PublishedPipeline("id-2", "training", "2", "", "Active")
+
+
+@pytest.mark.parametrize(
+    ("words", "pipeline_id"),
+    [
+        (("training",), "id-2"),
+        (("training", "--version", "1"), "id-1"),
+        (("id-1",), "id-1"),
+    ],
+)
+def test_pipelines_by_name_or_id(command: Command, backend: MemoryBackend, words: tuple[str, ...], pipeline_id: str) -> None:
+    """A published pipeline is named by its id, or by its name: then the newest version that is active, or the one asked for."""
+    backend.pipelines = [
+        replace(ACTIVE, id="id-3", version="3", status="Disabled"),
+        ACTIVE,
+        replace(ACTIVE, id="id-1", version="1"),
+    ]
+    assert command("pipelines", "show", *words, "--json").document["id"] == pipeline_id
+    assert command("pipelines", "disable", *words).code == 0
+    assert backend.calls == [("disable", pipeline_id)]
+
+
+def test_pipeline_not_there(command: Command, backend: MemoryBackend) -> None:
+    """An unknown pipeline or version is not found, by name."""
+    backend.pipelines = [ACTIVE]
+    assert command("pipelines", "show", "nobody").code == 3
+    done = command("pipelines", "show", "training", "--version", "9")
+    assert done.code == 3
+    assert "'9'" in done.err
+
+
+def test_publish(command: Command, backend: MemoryBackend) -> None:
+    """Every option of a pipeline reaches its configuration; the model is called as the pipeline where nothing is said."""
+    words = ("--dataset", "bank", "--minutes", "0.5", "--minimum-score", "0.9", "--version", "4", "--description", "nightly")
+    assert command("pipelines", "publish", "training", *words, "--metric", "AUC_weighted").code == 0
+    ((config, version, description),) = backend.calls
+    assert (config.name, config.model_name, config.minimum_score) == ("training", "training", 0.9)
+    assert (config.automl.experiment_timeout_minutes, config.automl.primary_metric) == (0.5, "AUC_weighted")
+    assert (version, description) == ("4", "nightly")
+
+
+@pytest.fixture
+def triggered(backend: MemoryBackend) -> Iterator[LocalServer]:
+    """The REST endpoint of a published pipeline."""
+    with serving(lambda _: Answer({"Id": "run-1"})) as server:
+        backend.pipelines = [replace(ACTIVE, endpoint=f"{server.url}/submit")]
+        yield server
+
+
+def test_trigger(command: Command, backend: MemoryBackend, triggered: LocalServer) -> None:
+    """A trigger is a POST with the bearer token, and the run is watched to its end, step by step."""
+    done = command("pipelines", "trigger", "training", "--experiment", "nightly")
+    assert done.code == 0, done.err
+    (asked,) = triggered.asked
+    assert (asked.document, asked.headers["authorization"]) == ({"ExperimentName": "nightly"}, "Bearer token")
+    assert "run-1" in done.out
+    assert "step automl" in done.out
+
+
+def test_ctrl_c_cancels_what_was_triggered(command: Command, backend: MemoryBackend, triggered: LocalServer) -> None:
+    """Ctrl-C while watching a run that this command triggered cancels it."""
+    backend.changes = [KeyboardInterrupt()]
+    assert command("pipelines", "trigger", "training").code == 130
+    assert backend.calls == [("cancel", "run-1")]
+
+
+def test_pipeline_runs(command: Command, backend: MemoryBackend) -> None:
+    """Pipeline runs are started without publishing, listed, watched and cancelled."""
+    done = command("pipelines", "run", "once", "--dataset", "bank", "--json")
+    assert (done.code, done.document["id"], backend.calls[0].name) == (0, "run-9", "once")
+    backend.pipeline_runs = [PipelineRun("run-5", "nightly", RunStatus.RUNNING)]
+    assert "run-5" in command("pipelines", "runs").out
+    assert command("pipelines", "watch", "latest", "--json").document["id"] == "run-5"
+    assert command("pipelines", "cancel", "latest").code == 0
+    assert backend.calls[-1] == ("cancel", "run-5")
+    backend.changes = [PipelineRun("run-5", "nightly", RunStatus.FAILED, error="the score is too low")]
+    done = command("pipelines", "watch", "run-5")
+    assert done.code == 6
+    assert "the score is too low" in done.err
+
+
+def test_operating(command: Command, backend: MemoryBackend) -> None:
+    """The workspace's services go up and down, and its status tells what costs money and what runs."""
+    backend.runs = [Run("AutoML_4", "e", RunStatus.RUNNING, progress="trial 2")]
+    assert "http://127.0.0.1:1" in command("up").out
+    assert command("down").code == 0
+    assert backend.calls == ["down"]
+    done = command("status")
+    for shown in ("memory in nowhere", "bank (3,000 rows)", "AutoML_4: trial 2", "compute cluster automl-cluster"):
+        assert shown in done.out
+    assert command("status", "--json").document["costs_money"] == [{"kind": "compute cluster", "name": "automl-cluster"}]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("data", "list"), "bank"),
+        (("automl", "list"), "no runs yet"),
+        (("endpoints", "list"), "no endpoints yet"),
+        (("pipelines", "list"), "no published pipelines yet"),
+    ],
+)
+def test_lists(command: Command, backend: MemoryBackend, words: tuple[str, ...], line: str) -> None:
+    """An empty list says so to a person, and is an empty list to a machine."""
+    assert line in command(*words).out
+    assert isinstance(command(*words, "--json").document, list)
+
+
+def test_where_to_work(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backend and workspace are taken from the words before or after the command, or else from the environment."""
+    asked: list[tuple[str, Path]] = []
+
+    def connected(name: str, workspace: Path) -> MemoryBackend:
+        asked.append((name, workspace))
+        return MemoryBackend()
+
+    monkeypatch.setattr("bankmlops.connect.connect", connected)
+    command("data", "list")
+    command("--backend", "azure", "--workspace", "here", "data", "list")
+    command("--backend", "azure", "data", "list", "--backend", "local", "--workspace", "there")
+    monkeypatch.setenv("BANKMLOPS_BACKEND", "azure")
+    monkeypatch.setenv("BANKMLOPS_WORKSPACE", "elsewhere")
+    command("data", "list")
+    assert asked == [
+        ("local", Path(".bankmlops")),
+        ("azure", Path("here")),
+        ("local", Path("there")),
+        ("azure", Path("elsewhere")),
+    ]

@@ -92,7 +92,7 @@ def _logistic_regression(parameters: Parameters, seed: int, threads: int) -> Any
 
 _FOREST_SPACE = {
     "n_estimators": Dimension(50, 200, log=True, integer=True),
-    "max_leaf_nodes": Dimension(32, 1024, log=True, integer=True),
+    "max_depth": Dimension(4, 18, integer=True),
     "max_features": Dimension(0.05, 1.0, log=True),
     "min_samples_leaf": Dimension(1, 64, log=True, integer=True),
 }
@@ -121,16 +121,16 @@ ALGORITHMS = (
                 "learning_rate": 0.04,
                 "num_leaves": 23,
                 "min_child_samples": 20,
-                "colsample_bytree": 0.5,
+                "colsample_bytree": 0.7,
                 "subsample": 0.8,
                 "reg_alpha": 0.01,
                 "reg_lambda": 1.0,
             },
             {
-                "learning_rate": 0.03,
-                "num_leaves": 12,
-                "min_child_samples": 60,
-                "colsample_bytree": 0.35,
+                "learning_rate": 0.04,
+                "num_leaves": 31,
+                "min_child_samples": 40,
+                "colsample_bytree": 0.4,
                 "subsample": 0.7,
                 "reg_alpha": 0.1,
                 "reg_lambda": 5.0,
@@ -167,16 +167,16 @@ ALGORITHMS = (
         fixed={"n_estimators": 3000},
     ),
     Algorithm(
-        name="ExtremeRandomTrees",
-        space=_FOREST_SPACE,
-        starts=({"n_estimators": 100, "max_leaf_nodes": 700, "max_features": 0.7, "min_samples_leaf": 4},),
-        build=_extra_trees,
-    ),
-    Algorithm(
         name="RandomForest",
         space=_FOREST_SPACE,
-        starts=({"n_estimators": 100, "max_leaf_nodes": 400, "max_features": 0.25, "min_samples_leaf": 4},),
+        starts=({"n_estimators": 80, "max_depth": 12, "max_features": 0.3, "min_samples_leaf": 8},),
         build=_random_forest,
+    ),
+    Algorithm(
+        name="ExtremeRandomTrees",
+        space=_FOREST_SPACE,
+        starts=({"n_estimators": 60, "max_depth": 13, "max_features": 0.7, "min_samples_leaf": 4},),
+        build=_extra_trees,
     ),
 )
 

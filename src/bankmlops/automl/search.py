@@ -25,7 +25,8 @@ from bankmlops.types import RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
-GIVE_UP_RATIO = 1.01
+# A configuration is given up where its first folds are so much worse than its learner's best, or than the best of all.
+GIVE_UP_RATIO, USELESS_RATIO = 1.01, 1.05
 _POLL_SECONDS = 0.25
 # How much of the time that is left boosting may take: the very first trial has to end, so it is kept short.
 _FIRST_SHARE, _LATER_SHARE = 0.5, 0.8
@@ -58,6 +59,11 @@ class _Attempt:
     @property
     def seconds(self) -> float:
         return sum(result.seconds for result in self.results.values())
+
+    @property
+    def loss(self) -> float:
+        """The mean log loss of the folds that have ended."""
+        return float(numpy.mean(list(self.losses.values())))
 
 
 class Search:
@@ -184,7 +190,7 @@ class Search:
         if len(attempt.results) == self._fold_count:
             self._complete(attempt)
         elif self._is_hopeless(attempt):
-            self._give_up(attempt, RunStatus.CANCELED, "given up: worse than its learner's best on the same rows")
+            self._give_up(attempt, RunStatus.CANCELED, "given up: clearly worse than the best on the same rows")
         elif attempt.begun < self._fold_count and len(attempt.results) == attempt.begun:
             self._enqueue(attempt, range(attempt.begun, self._fold_count))
 
@@ -192,25 +198,24 @@ class Search:
         return log_loss(self._labels[self._folds == fold], result.probabilities)
 
     def _is_hopeless(self, attempt: _Attempt) -> bool:
+        best_of_all = min(self._best.values(), key=lambda best: best.loss, default=None)
+        if best_of_all is not None and _ratio(attempt, best_of_all) > USELESS_RATIO:
+            return True
         best = self._best.get(attempt.proposal.algorithm.name)
-        if best is None or attempt.proposal.is_start:
-            return False
-        shared = attempt.losses.keys()
-        return sum(attempt.losses.values()) > GIVE_UP_RATIO * sum(best.losses[fold] for fold in shared)
+        return best is not None and not attempt.proposal.is_start and _ratio(attempt, best) > GIVE_UP_RATIO
 
     def _complete(self, attempt: _Attempt) -> None:
         attempt.over = True
-        loss = float(numpy.mean(list(attempt.losses.values())))
-        self._proposer.learn(attempt.proposal, loss, attempt.seconds)
+        self._proposer.learn(attempt.proposal, attempt.loss, attempt.seconds)
         name = attempt.proposal.algorithm.name
         best = self._best.get(name)
-        if best is None or loss < numpy.mean(list(best.losses.values())):
+        if best is None or attempt.loss < best.loss:
             self._best[name] = attempt
-        contender = self._contender(attempt, loss)
+        contender = self._contender(attempt)
         self.contenders.append(contender)
         self._on_trial(contender.trial)
 
-    def _contender(self, attempt: _Attempt, loss: float) -> Contender:
+    def _contender(self, attempt: _Attempt) -> Contender:
         probabilities = self._held_out(attempt)
         metrics = classification_metrics(self._labels, probabilities)
         rounds = round(numpy.mean([result.rounds for result in attempt.results.values()]))
@@ -224,7 +229,7 @@ class Search:
             seconds=attempt.seconds,
         )
         longest = max(result.seconds for result in attempt.results.values())
-        return Contender(trial, attempt.proposal, probabilities, loss, rounds, longest)
+        return Contender(trial, attempt.proposal, probabilities, attempt.loss, rounds, longest)
 
     def _held_out(self, attempt: _Attempt) -> Array:
         classes = attempt.results[0].probabilities.shape[1]
@@ -237,9 +242,8 @@ class Search:
         attempt.over = True
         loss = math.nan
         if status is RunStatus.CANCELED:
-            best = self._best[attempt.proposal.algorithm.name]
-            ratio = sum(attempt.losses.values()) / sum(best.losses[fold] for fold in attempt.losses)
-            loss = ratio * float(numpy.mean(list(best.losses.values())))
+            best = min(self._best.values(), key=lambda each: each.loss)
+            loss = best.loss * _ratio(attempt, best)
         else:
             self.errors.append(f"{attempt.proposal.algorithm.name}: {reason}")
         self._proposer.learn(attempt.proposal, loss, attempt.seconds)
@@ -262,6 +266,11 @@ class Search:
             self._executor.kill(task)
         self._tasks.clear()
         self._queue.clear()
+
+
+def _ratio(attempt: _Attempt, best: _Attempt) -> float:
+    """The attempt's loss over that of a completed one, on the folds that it has."""
+    return sum(attempt.losses.values()) / max(sum(best.losses[fold] for fold in attempt.losses), 1e-12)
 
 
 def _shown(proposal: Proposal, rounds: int) -> dict[str, str]:

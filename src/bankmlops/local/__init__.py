@@ -1,0 +1,1 @@
+"""The Backend on this machine: MLflow, processes and SQLite in one folder, and nothing that needs an account."""

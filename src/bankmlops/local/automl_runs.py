@@ -1,0 +1,138 @@
+"""AutoML runs on this machine: each is a process of its own that outlives the command that submitted it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from bankmlops.errors import InvalidRequestError, NotFoundError
+from bankmlops.local import mlflow_runs
+from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords
+from bankmlops.local.datasets import Datasets
+from bankmlops.local.disk import disk_errors
+from bankmlops.local.json_columns import time_of
+from bankmlops.local.log_tail import last_lines
+from bankmlops.local.names import check_name
+from bankmlops.local.processes import is_alive, kill_family, start_detached
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.types import AutoMLConfig, ChildRun, Run, RunStatus
+
+_WORKER = "bankmlops.local.automl_worker"
+_LIMIT = 100
+_START_SECONDS = 120.0
+KIND = "automl"
+LOG = Path("logs") / "worker.log"
+OUTPUTS = "outputs"
+
+
+class AutoMLRuns:
+    """The AutoML runs of one workspace."""
+
+    def __init__(self, workspace: LocalWorkspace, datasets: Datasets) -> None:
+        self._workspace = workspace
+        self._datasets = datasets
+        self._records = AutoMLRecords(workspace)
+
+    def submit(self, config: AutoMLConfig) -> Run:
+        """Start a run; raises `InvalidRequestError` for a field that can't serve, `NotFoundError` for an unknown dataset."""
+        from bankmlops.automl import validate_config
+
+        check_name("experiment name", config.experiment_name)
+        validate_config(config)
+        registered = self._datasets.get(config.dataset.name, config.dataset.version)
+        if registered.sha256 != config.dataset.sha256:
+            raise InvalidRequestError(
+                f"dataset {registered.name!r} has other content here than asked for; read it anew by its name"
+            )
+        run_id = f"AutoML_{uuid4()}"
+        synthetic = {"synthetic": "true"} if registered.synthetic else {}
+        self._records.add(run_id, replace(config, dataset=registered), {**config.tags, **synthetic})
+        self._start(run_id)
+        return self._records.read(run_id).run
+
+    def get(self, run_id: str) -> Run:
+        """How it stands; a run whose process died without a word is Failed from then on."""
+        record = self._records.read(run_id)
+        if record.run.status.is_final or not _has_died(record):
+            return record.run
+        reason = self._last_words(run_id)
+        if self._records.end(run_id, RunStatus.FAILED, f"the training process died: {reason}"):
+            self._clear_up(run_id, RunStatus.FAILED)
+        return self._records.read(run_id).run
+
+    def list(self) -> Sequence[Run]:
+        """The newest 100 runs, newest first."""
+        return tuple(self.get(record.run.id) for record in self._records.newest(_LIMIT))
+
+    def cancel(self, run_id: str) -> None:
+        """End it with all it started; a finished run stays as it is."""
+        if self.get(run_id).status.is_final:
+            return
+        if self._records.end(run_id, RunStatus.CANCELED):
+            self._clear_up(run_id, RunStatus.CANCELED)
+
+    def children(self, run_id: str) -> Sequence[ChildRun]:
+        """The leaderboard."""
+        self._records.read(run_id)
+        return self._records.children(run_id)
+
+    def artifacts(self, run_id: str) -> Sequence[str]:
+        """The paths of the run's files, relative to its folder, sorted."""
+        self._records.read(run_id)
+        folder = self.folder(run_id)
+        found = (path for root in (OUTPUTS, LOG.parts[0]) for path in (folder / root).rglob("*"))
+        return tuple(sorted(path.relative_to(folder).as_posix() for path in found if path.is_file()))
+
+    def download(self, run_id: str, path: str, to: Path) -> Path:
+        """Copy one of `artifacts` into the folder `to`, under its own file name."""
+        if path not in self.artifacts(run_id):
+            raise NotFoundError(f"run {run_id} has no file {path!r}; list its artifacts to choose one")
+        with disk_errors(to):
+            to.mkdir(parents=True, exist_ok=True)
+            return Path(shutil.copyfile(self.folder(run_id) / path, to / Path(path).name))
+
+    def record(self, run_id: str) -> AutoMLRecord:
+        """All that is known of a run, after a look whether its process is alive."""
+        self.get(run_id)
+        return self._records.read(run_id)
+
+    def folder(self, run_id: str) -> Path:
+        """Where the run's files are."""
+        return self._workspace.path_of(KIND, run_id)
+
+    def bundle(self, run_id: str) -> Path:
+        """The exported model of a completed run: `model.onnx`, `features.json`, `model.json`."""
+        return self.folder(run_id) / OUTPUTS / "bundle"
+
+    def _start(self, run_id: str) -> None:
+        """Start the worker; where it can't be, the run is forgotten and nothing of it is left."""
+        try:
+            folder = self._workspace.folder_of(KIND, run_id)
+            with disk_errors(folder):
+                (folder / LOG).parent.mkdir(exist_ok=True)
+            process = start_detached(_WORKER, [str(self._workspace.folder), run_id], folder / LOG, folder)
+            self._records.set_process(run_id, process)
+        except BaseException:
+            kill_family(self.folder(run_id))
+            shutil.rmtree(self.folder(run_id), ignore_errors=True)
+            self._records.remove(run_id)
+            raise
+
+    def _clear_up(self, run_id: str, status: RunStatus) -> None:
+        kill_family(self.folder(run_id))
+        mlflow_runs.close(self._workspace, run_id, status)
+
+    def _last_words(self, run_id: str) -> str:
+        lines = [line.strip() for line in last_lines(self.folder(run_id) / LOG, 20) if line.strip()]
+        return lines[-1] if lines else "it was killed, or the machine was restarted"
+
+
+def _has_died(record: AutoMLRecord) -> bool:
+    if record.process.pid:
+        return not is_alive(record.process)
+    created = time_of(record.created)
+    return created is not None and (datetime.now(UTC) - created).total_seconds() > _START_SECONDS

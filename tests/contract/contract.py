@@ -1,0 +1,429 @@
+"""What every Backend keeps, whatever carries it out: one suite, joined by a subclass with a `backend` fixture.
+
+The things that take long (a trained run, a model, an endpoint, a pipeline run) are made once a class and shared; a test that
+changes one makes it as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from bankmlops import client
+from bankmlops.backend import Backend, wait
+from bankmlops.datasets import synthesize
+from bankmlops.errors import (
+    AuthenticationError,
+    ConflictError,
+    DeploymentFailedError,
+    InvalidRequestError,
+    NotFoundError,
+)
+from bankmlops.types import (
+    AutoMLConfig,
+    Dataset,
+    DataSource,
+    DeploymentConfig,
+    Endpoint,
+    EndpointState,
+    KeyName,
+    Model,
+    PipelineConfig,
+    PipelineRun,
+    PublishedPipeline,
+    Run,
+    RunStatus,
+)
+
+ROWS = 1000
+METRICS = ("accuracy", "AUC_weighted", "log_loss", "f1_score_weighted")
+
+
+class BackendContract(ABC):
+    """Subclass it, give it `backend`, and every backend behaves alike."""
+
+    minutes = 0.1  # what each AutoML run is asked to keep within
+    timeout_seconds = 400.0  # what any run is waited for
+
+    @pytest.fixture(scope="class")
+    @abstractmethod
+    def backend(self) -> Iterator[Backend]:
+        """The backend under test, with an empty workspace."""
+
+    @pytest.fixture(scope="class")
+    def faulty_model(self, model: Model) -> Model:
+        """A model that no endpoint can serve."""
+        return replace(model, version="999")
+
+    @pytest.fixture(scope="class")
+    def table(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        path = tmp_path_factory.mktemp("data") / "bank.csv"
+        synthesize(path, ROWS, 7)
+        return path
+
+    @pytest.fixture(scope="class")
+    def rows(self, table: Path) -> Sequence[Mapping[str, object]]:
+        with table.open(newline="") as lines:
+            first = list(islice(csv.DictReader(lines), 2))
+        return [{name: _value(text) for name, text in row.items() if name != "y"} for row in first]
+
+    @pytest.fixture(scope="class")
+    def dataset(self, backend: Backend, table: Path) -> Dataset:
+        backend.authenticate()
+        return backend.register_dataset("bank", DataSource(table, synthetic=True), "y")
+
+    @pytest.fixture(scope="class")
+    def config(self, dataset: Dataset) -> AutoMLConfig:
+        return AutoMLConfig(dataset=dataset, experiment_name="contract", experiment_timeout_minutes=self.minutes)
+
+    @pytest.fixture(scope="class")
+    def run(self, backend: Backend, config: AutoMLConfig) -> Run:
+        submitted = backend.submit_automl(config)
+        assert submitted.status in (RunStatus.NOT_STARTED, RunStatus.RUNNING)
+        run = wait(backend.get_run, submitted.id, timeout_seconds=self.timeout_seconds)
+        assert run.status is RunStatus.COMPLETED, run.error
+        return run
+
+    @pytest.fixture(scope="class")
+    def model(self, backend: Backend, run: Run) -> Model:
+        return backend.register_model(run.id, "bank-model")
+
+    @pytest.fixture(scope="class")
+    def endpoint(self, backend: Backend, model: Model) -> Iterator[Endpoint]:
+        yield backend.deploy_model(model, DeploymentConfig(name="bank-endpoint", tags={"team": "risk"}))
+        backend.delete_endpoint("bank-endpoint")
+
+    @pytest.fixture(scope="class")
+    def pipelines_up(self, backend: Backend) -> Iterator[None]:
+        backend.up()
+        yield
+        backend.down()
+
+    @pytest.fixture(scope="class")
+    def pipeline_config(self, config: AutoMLConfig) -> PipelineConfig:
+        return PipelineConfig(name="bank-training", automl=config, model_name="bank-pipeline-model")
+
+    @pytest.fixture(scope="class")
+    def published(self, backend: Backend, pipelines_up: None, pipeline_config: PipelineConfig) -> PublishedPipeline:
+        return backend.publish_pipeline(pipeline_config, "1", "for the contract")
+
+    @pytest.fixture(scope="class")
+    def pipeline_run(self, backend: Backend, published: PublishedPipeline) -> PipelineRun:
+        run_id = client.trigger(published.endpoint, backend.authorization_header(), "triggered")
+        return wait(backend.get_pipeline_run, run_id, timeout_seconds=self.timeout_seconds)
+
+    # Identity and data
+
+    def test_authenticate(self, backend: Backend) -> None:
+        """The workspace has a name and a location, again and again."""
+        first = backend.authenticate()
+        assert first.name
+        assert first.location
+        assert backend.authenticate() == first
+
+    def test_dataset_is_described(self, dataset: Dataset) -> None:
+        """A registered dataset knows its rows, columns, label and content, and that it is synthetic."""
+        assert (dataset.name, dataset.rows, dataset.label_column) == ("bank", ROWS, "y")
+        assert len(dataset.columns) == 21
+        assert len(dataset.sha256) == 64
+        assert dataset.synthetic
+
+    def test_dataset_is_found(self, backend: Backend, dataset: Dataset) -> None:
+        """A dataset is found by name, by name and version, and in the list."""
+        assert backend.get_dataset("bank").version == dataset.version
+        assert backend.get_dataset("bank", dataset.version).sha256 == dataset.sha256
+        assert "bank" in [found.name for found in backend.list_datasets()]
+
+    def test_same_content_is_the_same_version(self, backend: Backend, dataset: Dataset, table: Path) -> None:
+        """Registering the same content again makes no new version."""
+        again = backend.register_dataset("bank", DataSource(table, synthetic=True), "y")
+        assert (again.version, again.sha256) == (dataset.version, dataset.sha256)
+
+    def test_dataset_not_there(self, backend: Backend, dataset: Dataset) -> None:
+        """An unknown name or version is NotFoundError."""
+        with pytest.raises(NotFoundError, match="nobody"):
+            backend.get_dataset("nobody")
+        with pytest.raises(NotFoundError, match="bank"):
+            backend.get_dataset("bank", "999999")
+
+    def test_dataset_without_its_label(self, backend: Backend, table: Path) -> None:
+        """A label column that the table does not have is refused, and nothing is registered."""
+        with pytest.raises(InvalidRequestError, match="deposit"):
+            backend.register_dataset("half", DataSource(table), "deposit")
+        with pytest.raises(NotFoundError):
+            backend.get_dataset("half")
+
+    # Training
+
+    @pytest.mark.parametrize(
+        "field", [{"experiment_timeout_minutes": 0.0}, {"primary_metric": "beauty"}, {"allowed_models": ("Oracle",)}]
+    )
+    def test_automl_refuses(self, backend: Backend, config: AutoMLConfig, field: dict[str, object]) -> None:
+        """A field that can't serve is refused before anything starts."""
+        with pytest.raises(InvalidRequestError):
+            backend.submit_automl(replace(config, **field))  # type: ignore[arg-type]
+
+    def test_run_has_a_winner(self, run: Run) -> None:
+        """A completed run tells its best algorithm and its metrics under Azure's names."""
+        assert run.best_algorithm
+        assert run.best_child_id
+        assert run.primary_metric == "accuracy"
+        assert set(METRICS) <= set(run.metrics)
+        assert run.metrics["accuracy"] > 0.7
+        assert run.trials >= 1
+        assert run.seconds > 0
+
+    def test_run_is_found(self, backend: Backend, run: Run) -> None:
+        """A run is found by its id, and in the list."""
+        assert backend.get_run(run.id).status is RunStatus.COMPLETED
+        assert run.id in [found.id for found in backend.list_runs()]
+
+    def test_run_not_there(self, backend: Backend, run: Run) -> None:
+        """An unknown run is NotFoundError, whatever is asked of it."""
+        for ask in (backend.get_run, backend.list_children, backend.cancel_run, backend.list_artifacts):
+            with pytest.raises(NotFoundError, match="AutoML_nobody"):
+                ask("AutoML_nobody")
+
+    def test_leaderboard(self, backend: Backend, run: Run) -> None:
+        """The leaderboard is sorted best first, has a VotingEnsemble, and its head is the run's winner."""
+        children = backend.list_children(run.id)
+        scores = [child.score for child in children]
+        assert scores == sorted(scores, reverse=True)
+        assert "VotingEnsemble" in [child.algorithm for child in children]
+        assert children[0].score == pytest.approx(run.metrics["accuracy"])
+        assert run.best_child_id in [child.id for child in children]
+
+    def test_children_are_documented(self, backend: Backend, run: Run) -> None:
+        """Each finished trial has its metrics."""
+        for child in backend.list_children(run.id):
+            assert child.status is RunStatus.COMPLETED
+            assert set(METRICS) <= set(child.metrics), child
+
+    def test_artifacts(self, backend: Backend, run: Run, tmp_path: Path) -> None:
+        """The run's files are listed, and each can be downloaded; one that is not there is NotFoundError."""
+        paths = backend.list_artifacts(run.id)
+        model = next(path for path in paths if path.endswith("model.pkl"))
+        file = backend.download_artifact(run.id, model, tmp_path)
+        assert file.stat().st_size > 1000
+        assert tmp_path in file.parents
+        with pytest.raises(NotFoundError, match="nothing-here"):
+            backend.download_artifact(run.id, "nothing-here.txt", tmp_path)
+
+    def test_cancel_finished(self, backend: Backend, run: Run) -> None:
+        """Cancelling a finished run leaves it as it is."""
+        backend.cancel_run(run.id)
+        assert backend.get_run(run.id).status is RunStatus.COMPLETED
+
+    def test_cancel(self, backend: Backend, config: AutoMLConfig) -> None:
+        """A running run ends as Canceled, and makes no model."""
+        submitted = backend.submit_automl(replace(config, experiment_timeout_minutes=10.0))
+        backend.cancel_run(submitted.id)
+        run = wait(backend.get_run, submitted.id, timeout_seconds=self.timeout_seconds)
+        assert run.status is RunStatus.CANCELED
+        with pytest.raises(ConflictError):
+            backend.register_model(run.id, "never")
+
+    # Models
+
+    def test_model(self, backend: Backend, run: Run, model: Model) -> None:
+        """A registered model has a version, comes from its run, and is found by name and version."""
+        assert model.name == "bank-model"
+        assert model.run_id == run.id
+        assert backend.get_model("bank-model").version == model.version
+        assert backend.get_model("bank-model", model.version).run_id == run.id
+        assert "bank-model" in [found.name for found in backend.list_models()]
+
+    def test_champion(self, backend: Backend, model: Model) -> None:
+        """The newest registered version is the champion."""
+        assert "champion" in backend.get_model(model.name, model.version).aliases
+
+    def test_model_not_there(self, backend: Backend, model: Model) -> None:
+        """An unknown model or version is NotFoundError."""
+        with pytest.raises(NotFoundError, match="nobody"):
+            backend.get_model("nobody")
+        with pytest.raises(NotFoundError, match=model.name):
+            backend.get_model(model.name, "999")
+
+    # Endpoints
+
+    def test_endpoint_is_healthy(self, backend: Backend, model: Model, endpoint: Endpoint) -> None:
+        """A deployed endpoint is healthy, knows its model and tags, and is found by name."""
+        found = backend.get_endpoint("bank-endpoint")
+        assert endpoint.state is found.state is EndpointState.HEALTHY
+        assert (found.model_name, found.model_version) == (model.name, model.version)
+        assert found.scoring_uri == endpoint.scoring_uri
+        assert found.tags["team"] == "risk"
+        assert "bank-endpoint" in [each.name for each in backend.list_endpoints()]
+
+    def test_score(self, backend: Backend, endpoint: Endpoint, rows: Sequence[Mapping[str, object]]) -> None:
+        """Either key scores rows; the answer has a label for each."""
+        keys = backend.get_keys(endpoint.name)
+        for key in (keys.primary, keys.secondary):
+            result = client.score(endpoint.scoring_uri, key, rows)
+            assert len(result) == len(rows)
+            assert set(result) <= {"yes", "no"}
+
+    def test_score_refuses_a_wrong_key(self, endpoint: Endpoint, rows: Sequence[Mapping[str, object]]) -> None:
+        """No key and a wrong key are AuthenticationError."""
+        for key in (None, "wrong"):
+            with pytest.raises(AuthenticationError):
+                client.score(endpoint.scoring_uri, key, rows)
+
+    def test_keys_stay_out_of_sight(self, backend: Backend, endpoint: Endpoint) -> None:
+        """A key shows in no repr."""
+        keys = backend.get_keys(endpoint.name)
+        assert keys.primary not in repr(keys)
+        assert keys.primary not in repr(backend.get_endpoint(endpoint.name))
+
+    @pytest.mark.parametrize("which", list(KeyName))
+    def test_regenerate_key(
+        self, backend: Backend, endpoint: Endpoint, rows: Sequence[Mapping[str, object]], which: KeyName
+    ) -> None:
+        """A regenerated key counts at once, the old one no more, and the other goes on working."""
+        before = backend.get_keys(endpoint.name)
+        after = backend.regenerate_key(endpoint.name, which)
+        changed, kept = (after.primary, after.secondary) if which is KeyName.PRIMARY else (after.secondary, after.primary)
+        old = before.primary if which is KeyName.PRIMARY else before.secondary
+        assert changed != old
+        assert kept in (before.primary, before.secondary)
+        assert backend.get_keys(endpoint.name) == after
+        for key in (changed, kept):
+            assert len(client.score(endpoint.scoring_uri, key, rows)) == len(rows)
+        with pytest.raises(AuthenticationError):
+            client.score(endpoint.scoring_uri, old, rows)
+
+    def test_swagger(self, endpoint: Endpoint) -> None:
+        """The endpoint describes itself as Azure's do."""
+        document = client.swagger(endpoint.swagger_uri)
+        assert document["swagger"] == "2.0"
+        operations = [entry["operationId"] for path in document["paths"].values() for entry in path.values()]
+        assert sorted(operations) == ["RunMLService", "ServiceHealthCheck"]
+        assert {"ServiceInput", "ServiceOutput", "ErrorResponse"} <= set(document["definitions"])
+
+    def test_logs(self, backend: Backend, endpoint: Endpoint, rows: Sequence[Mapping[str, object]]) -> None:
+        """The logs are lines, and hold no key."""
+        keys = backend.get_keys(endpoint.name)
+        client.score(endpoint.scoring_uri, keys.primary, rows)
+        lines = backend.get_logs(endpoint.name)
+        assert lines
+        assert not [line for line in lines if keys.primary in line or keys.secondary in line]
+
+    def test_app_insights(self, backend: Backend, endpoint: Endpoint) -> None:
+        """Telemetry is turned on and off again."""
+        assert backend.set_app_insights(endpoint.name, True).app_insights
+        assert backend.get_endpoint(endpoint.name).app_insights
+        assert not backend.set_app_insights(endpoint.name, False).app_insights
+
+    def test_name_taken(self, backend: Backend, model: Model, endpoint: Endpoint) -> None:
+        """A second endpoint of the same name is a ConflictError, and the first goes on."""
+        with pytest.raises(ConflictError, match="bank-endpoint"):
+            backend.deploy_model(model, DeploymentConfig(name="bank-endpoint"))
+        assert backend.get_endpoint("bank-endpoint").state is EndpointState.HEALTHY
+
+    def test_bad_endpoint_name(self, backend: Backend, model: Model) -> None:
+        """A name that Azure would not take is refused."""
+        with pytest.raises(InvalidRequestError, match="Not A Name"):
+            backend.deploy_model(model, DeploymentConfig(name="Not A Name"))
+
+    def test_deployment_of_nothing(self, backend: Backend, faulty_model: Model) -> None:
+        """A model that can't be served is an error, and leaves no endpoint."""
+        with pytest.raises((NotFoundError, DeploymentFailedError)):
+            backend.deploy_model(faulty_model, DeploymentConfig(name="broken"))
+        with pytest.raises(NotFoundError):
+            backend.get_endpoint("broken")
+
+    def test_endpoint_without_keys(self, backend: Backend, model: Model, rows: Sequence[Mapping[str, object]]) -> None:
+        """Without key authentication an endpoint answers everyone, has no keys, and is deleted as often as one likes."""
+        endpoint = backend.deploy_model(model, DeploymentConfig(name="open-endpoint", auth_enabled=False))
+        try:
+            assert not endpoint.auth_enabled
+            assert len(client.score(endpoint.scoring_uri, None, rows)) == len(rows)
+            with pytest.raises(ConflictError):
+                backend.get_keys("open-endpoint")
+        finally:
+            backend.delete_endpoint("open-endpoint")
+        backend.delete_endpoint("open-endpoint")
+        with pytest.raises(NotFoundError):
+            backend.get_endpoint("open-endpoint")
+
+    def test_endpoint_not_there(self, backend: Backend, dataset: Dataset) -> None:
+        """An unknown endpoint is NotFoundError, whatever is asked of it."""
+        for ask in (backend.get_endpoint, backend.get_keys, backend.get_logs):
+            with pytest.raises(NotFoundError, match="nobody"):
+                ask("nobody")
+
+    # Pipelines
+
+    def test_published(self, backend: Backend, published: PublishedPipeline) -> None:
+        """A published pipeline has an id, a version and a REST endpoint, and is found again."""
+        assert (published.name, published.version, published.status) == ("bank-training", "1", "Active")
+        assert published.endpoint.startswith("http")
+        assert backend.get_published_pipeline(published.id) == published
+        assert published.id in [each.id for each in backend.list_published_pipelines()]
+
+    def test_publish_is_immutable(self, backend: Backend, published: PublishedPipeline, pipeline_config: PipelineConfig) -> None:
+        """Publishing the same again answers the same pipeline; other content under the version is a ConflictError."""
+        assert backend.publish_pipeline(pipeline_config, "1", "for the contract").id == published.id
+        with pytest.raises(ConflictError, match="bank-training"):
+            backend.publish_pipeline(replace(pipeline_config, model_name="other"), "1", "for the contract")
+
+    def test_triggered_run(self, backend: Backend, pipeline_run: PipelineRun) -> None:
+        """A run triggered over REST completes, step by step, and belongs to its experiment."""
+        assert pipeline_run.status is RunStatus.COMPLETED, pipeline_run.error
+        assert pipeline_run.experiment_name == "triggered"
+        assert pipeline_run.steps
+        assert {step.status for step in pipeline_run.steps} == {RunStatus.COMPLETED}
+        assert pipeline_run.id in [each.id for each in backend.list_pipeline_runs()]
+
+    def test_trigger_wants_a_token(self, published: PublishedPipeline) -> None:
+        """A trigger without the bearer token, or with a wrong one, is AuthenticationError."""
+        for header in ({}, {"Authorization": "Bearer wrong"}):
+            with pytest.raises(AuthenticationError):
+                client.trigger(published.endpoint, header, "triggered")
+
+    def test_disabled(self, backend: Backend, pipelines_up: None, pipeline_config: PipelineConfig) -> None:
+        """A disabled pipeline refuses triggers, and says so when it is looked at."""
+        other = backend.publish_pipeline(pipeline_config, "2", "to be disabled")
+        backend.disable_pipeline(other.id)
+        backend.disable_pipeline(other.id)
+        assert backend.get_published_pipeline(other.id).status == "Disabled"
+        with pytest.raises(ConflictError):
+            client.trigger(other.endpoint, backend.authorization_header(), "triggered")
+
+    def test_cancelled_pipeline_run(self, backend: Backend, pipelines_up: None, pipeline_config: PipelineConfig) -> None:
+        """A submitted pipeline run can be cancelled, and ends as Canceled."""
+        longer = replace(pipeline_config, automl=replace(pipeline_config.automl, experiment_timeout_minutes=10.0))
+        submitted = backend.submit_pipeline(longer)
+        backend.cancel_pipeline_run(submitted.id)
+        run = wait(backend.get_pipeline_run, submitted.id, timeout_seconds=self.timeout_seconds)
+        assert run.status is RunStatus.CANCELED
+
+    def test_pipeline_not_there(self, backend: Backend, pipelines_up: None) -> None:
+        """An unknown pipeline or pipeline run is NotFoundError."""
+        missing = "00000000-0000-4000-8000-000000000000"
+        for ask in (backend.get_published_pipeline, backend.disable_pipeline, backend.get_pipeline_run):
+            with pytest.raises(NotFoundError):
+                ask(missing)
+
+    # Costs
+
+    def test_release(self, backend: Backend, endpoint: Endpoint) -> None:
+        """What costs money has a kind and a name; releasing what is not there is no error."""
+        for resource in backend.costly_resources():
+            assert resource.kind
+            assert resource.name
+            backend.release(replace(resource, name="not-there"))
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,200 @@
+"""AutoML runs as processes: they outlive who submitted them, end when they are told to, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bankmlops.backend import wait
+from bankmlops.datasets import synthesize
+from bankmlops.errors import BackendUnavailableError, InvalidRequestError, NotFoundError
+from bankmlops.local import automl_runs
+from bankmlops.local.automl_records import AutoMLRecords
+from bankmlops.local.automl_runs import AutoMLRuns
+from bankmlops.local.automl_worker import seconds_left
+from bankmlops.local.datasets import Datasets
+from bankmlops.local.mlflow_store import open_store
+from bankmlops.local.processes import kill_family
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.types import AutoMLConfig, DataSource, RunStatus
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalWorkspace]:
+    workspace = LocalWorkspace(tmp_path_factory.mktemp("runs") / "workspace")
+    open_store(workspace)  # the seconds that it takes to make are not what these tests are about
+    yield workspace
+    try:
+        _until(lambda: not _processes(workspace.folder))
+    finally:
+        for record in AutoMLRecords(workspace).newest(100):
+            kill_family(workspace.path_of("automl", record.run.id))
+
+
+@pytest.fixture(scope="module")
+def runs(workspace: LocalWorkspace) -> AutoMLRuns:
+    return AutoMLRuns(workspace, Datasets(workspace))
+
+
+@pytest.fixture(scope="module")
+def config(workspace: LocalWorkspace, tmp_path_factory: pytest.TempPathFactory) -> AutoMLConfig:
+    table = tmp_path_factory.mktemp("data") / "bank.csv"
+    synthesize(table, 300, 7)
+    dataset = Datasets(workspace).register("bank", DataSource(table, synthetic=True), "y")
+    return AutoMLConfig(dataset=dataset, experiment_name="runs", experiment_timeout_minutes=10.0, tags={"team": "risk"})
+
+
+def _processes(folder: Path) -> list[psutil.Process]:
+    """Every process that was started for a run of this workspace, or by one that was."""
+    return [process for process in psutil.process_iter() if _is_of(process, folder)]
+
+
+def _is_of(process: psutil.Process, folder: Path) -> bool:
+    try:
+        mark = process.environ().get("BANKMLOPS_PROCESS_FOLDER", "")
+        return mark.startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid()
+    except psutil.Error:
+        return False
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _begin(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> str:
+    """A run whose MLflow run is open too."""
+    run_id = runs.submit(config).id
+    _until(lambda: runs.get(run_id).status is RunStatus.RUNNING and _mlflow_status(workspace, run_id) == ["RUNNING"])
+    return run_id
+
+
+def _mlflow_status(workspace: LocalWorkspace, run_id: str) -> list[str]:
+    client = open_store(workspace)
+    experiment = client.get_experiment_by_name("runs")
+    query = f"tags.`bankmlops.run_id` = '{run_id}' AND attributes.run_name = '{run_id}'"
+    return [run.info.status for run in client.search_runs([experiment.experiment_id], query)] if experiment else []
+
+
+def test_submit(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A submitted run answers at once, says that its data is synthetic, and cancel ends it with all that it started."""
+    run = runs.submit(config)
+    assert run.status in (RunStatus.NOT_STARTED, RunStatus.RUNNING)
+    assert dict(run.tags) == {"team": "risk", "synthetic": "true"}
+    assert run.id in [found.id for found in runs.list()]
+    runs.cancel(run.id)
+    runs.cancel(run.id)
+    assert runs.get(run.id).status is RunStatus.CANCELED
+    assert _processes(workspace.path_of("automl", run.id)) == []
+
+
+def test_cancel(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A run that is canceled while it trains ends in MLflow too."""
+    run_id = _begin(workspace, runs, config)
+    runs.cancel(run_id)
+    assert _processes(workspace.path_of("automl", run_id)) == []
+    assert _mlflow_status(workspace, run_id) == ["KILLED"]
+
+
+def test_asked_to_end(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A worker that gets SIGTERM, as at a shutdown, says that its run is canceled, and takes its processes with it."""
+    run_id = _begin(workspace, runs, config)
+    process = AutoMLRecords(workspace).read(run_id).process
+    os.kill(process.pid, signal.SIGTERM)
+    _until(lambda: runs.get(run_id).status.is_final)
+    assert runs.get(run_id).status is RunStatus.CANCELED
+    _until(lambda: not _processes(workspace.path_of("automl", run_id)))
+    assert _mlflow_status(workspace, run_id) == ["KILLED"]
+
+
+def test_killed(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A worker that is killed is found dead by whoever looks: the run failed, and nothing of it runs on."""
+    run_id = _begin(workspace, runs, config)
+    os.kill(AutoMLRecords(workspace).read(run_id).process.pid, signal.SIGKILL)
+    _until(lambda: runs.get(run_id).status.is_final)
+    run = runs.get(run_id)
+    assert run.status is RunStatus.FAILED
+    assert run.error.startswith("the training process died: ")
+    _until(lambda: not _processes(workspace.path_of("automl", run_id)))
+    assert _mlflow_status(workspace, run_id) == ["FAILED"]
+
+
+def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:
+    """A dataset whose file was written over fails the run with one line that names the file; the log has no traceback."""
+    synthesize(tmp_path / "other.csv", 300, 8)
+    dataset = Datasets(workspace).register("damaged", DataSource(tmp_path / "other.csv"), "y")
+    Datasets(workspace).parquet(dataset).write_bytes(b"no parquet")
+    run = wait(runs.get, runs.submit(AutoMLConfig(dataset=dataset, experiment_name="runs")).id, timeout_seconds=180)
+    assert run.status is RunStatus.FAILED
+    assert "data.parquet is damaged" in run.error
+    assert "\n" not in run.error
+    assert "Traceback" not in (runs.folder(run.id) / "logs" / "worker.log").read_text()
+
+
+def test_refusals_start_nothing(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """An unknown dataset, another content, a bad name or field: refused before a run is there."""
+    before = len(runs.list())
+    with pytest.raises(NotFoundError, match="nobody"):
+        runs.submit(replace(config, dataset=replace(config.dataset, name="nobody")))
+    for changed in (
+        replace(config, dataset=replace(config.dataset, sha256="other")),
+        replace(config, experiment_name="no/name"),
+        replace(config, primary_metric="beauty"),
+    ):
+        with pytest.raises(InvalidRequestError):
+            runs.submit(changed)
+    assert len(runs.list()) == before
+
+
+def test_a_run_that_can_not_start_is_forgotten(
+    workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the worker can't be started, no run and no folder stays."""
+
+    def refuse(*_arguments: object) -> None:
+        raise BackendUnavailableError("no more processes")
+
+    before = sorted(path.name for path in (workspace.folder / "automl").iterdir())
+    monkeypatch.setattr(automl_runs, "start_detached", refuse)
+    with pytest.raises(BackendUnavailableError, match="no more processes"):
+        runs.submit(config)
+    assert sorted(path.name for path in (workspace.folder / "automl").iterdir()) == before
+
+
+def test_files(runs: AutoMLRuns, config: AutoMLConfig, tmp_path: Path) -> None:
+    """A run's files are its owner's alone; each can be had by its path, and a path that is none of them can not."""
+    run_id = runs.submit(replace(config, experiment_timeout_minutes=0.001)).id
+    wait(runs.get, run_id, timeout_seconds=180)
+    paths = runs.artifacts(run_id)
+    assert "logs/worker.log" in paths
+    assert {stat.S_IMODE((runs.folder(run_id) / path).stat().st_mode) for path in paths} == {0o600}
+    assert runs.download(run_id, "logs/worker.log", tmp_path / "to") == tmp_path / "to" / "worker.log"
+    for path in ("../../state.db", "/etc/passwd", "outputs", ""):
+        with pytest.raises(NotFoundError):
+            runs.download(run_id, path, tmp_path)
+
+
+@pytest.mark.parametrize(("minutes", "spent", "left"), [(1.0, 1.5, 56.5), (10.0, 0.5, 597.5), (0.1, 2.0, 3.0), (0.1, 60.0, 3.0)])
+def test_the_budget_counts_from_the_request(
+    workspace: LocalWorkspace, config: AutoMLConfig, minutes: float, spent: float, left: float
+) -> None:
+    """The search may use what is left since the run was asked for, but for MLflow's share, and never less than half."""
+    records = AutoMLRecords(workspace)
+    records.add(f"AutoML_budget_{minutes}_{spent}", replace(config, experiment_timeout_minutes=minutes), {})
+    record = records.read(f"AutoML_budget_{minutes}_{spent}")
+    now = datetime.fromisoformat(record.created) + timedelta(seconds=spent)
+    assert seconds_left(record, now.astimezone(UTC)) == pytest.approx(left)
+    records.remove(record.run.id)

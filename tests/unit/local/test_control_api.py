@@ -1,0 +1,169 @@
+"""The REST face of the control server, on the real engine: codes, bodies, and refusals in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from bankmlops.backend import wait
+from bankmlops.errors import ConflictError
+from bankmlops.local.control_api import create_app
+from bankmlops.local.pipeline_documents import from_document, to_document
+from bankmlops.local.pipeline_engine import PipelineEngine
+from bankmlops.local.pipeline_store import PipelineStore
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.types import PipelineRun, RunStatus
+from support.trainer import CONFIG, Trainer, launched
+
+pytestmark = pytest.mark.slow
+MISSING = "00000000-0000-4000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The application, called without a socket."""
+
+    app: ASGIApp
+    store: PipelineStore
+    engine: PipelineEngine
+
+    def __call__(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        async def sent() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+            authorized = {"Authorization": "Bearer token", **(headers or {})}
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.request(method, path, json=body, headers=authorized)
+
+        return asyncio.run(sent())
+
+    def end(self, run_id: str) -> PipelineRun:
+        return wait(self.engine.read, run_id, timeout_seconds=60, poll_seconds=0.1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("api")
+    store = PipelineStore(LocalWorkspace(folder / "workspace"))
+    with launched(folder / "dbos.sqlite", Trainer()) as engine:
+        yield Server(create_app(store, engine, "token"), store, engine)
+
+
+@pytest.fixture(scope="module")
+def submit(server: Server) -> str:
+    """The path that triggers a published pipeline."""
+    return f"/pipelines/{server.store.publish(CONFIG, '1', '').id}/submit"
+
+
+def _error(answer: httpx.Response) -> tuple[int, str]:
+    error = answer.json()["error"]
+    assert set(answer.json()) == {"error"}
+    assert set(error) == {"code", "message"}
+    assert "\n" not in error["message"]
+    return answer.status_code, error["code"]
+
+
+def test_trigger(server: Server, submit: str) -> None:
+    """A trigger answers the run's id in Azure's words; the run belongs to its experiment, and bears the tags."""
+    answer = server("POST", submit, {"ExperimentName": "nightly", "Tags": {"reason": "new data"}, "RunSource": "SDK"})
+    document = answer.json()
+    assert answer.status_code == 200
+    assert (document["ExperimentName"], document["PipelineId"]) == ("nightly", submit.split("/")[2])
+    run = server.end(document["Id"])
+    assert (run.status, run.experiment_name) == (RunStatus.COMPLETED, "nightly")
+    assert from_document(PipelineRun, server("GET", document["RunUrl"]).json()) == run
+    assert document["Id"] in [found["id"] for found in server("GET", "/runs").json()]
+
+
+def test_the_experiment_is_optional(server: Server, submit: str) -> None:
+    """Without a name the experiment is the pipeline's own; fields that Azure knows and this machine does not are let through."""
+    assert server("POST", submit, {"DisplayName": "x"}).json()["ExperimentName"] == CONFIG.automl.experiment_name
+
+
+def test_an_idempotency_key(server: Server, submit: str) -> None:
+    """The same key is the same run; with another request it is refused."""
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    first = server("POST", submit, {"ExperimentName": "one"}, key).json()["Id"]
+    assert server("POST", submit, {"ExperimentName": "one"}, key).json()["Id"] == first
+    assert _error(server("POST", submit, {"ExperimentName": "two"}, key)) == (409, "Conflict")
+    assert _error(server("POST", submit, {}, {"Idempotency-Key": "a b"})) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"ExperimentName": ""}, "ExperimentName"),
+        ({"ExperimentName": 7}, "ExperimentName"),
+        ({"ExperimentName": "a\nb"}, "ExperimentName"),
+        ({"ExperimentName": "x" * 256}, "ExperimentName"),
+        ({"ParameterAssignments": {"rate": 1}}, "rate"),
+        ({"Tags": {"a": 1}}, "Tags"),
+        ([], "body"),
+        ("text", "body"),
+    ],
+)
+def test_a_bad_body(server: Server, submit: str, body: object, field: str) -> None:
+    """A body that can't serve is one line that names the field."""
+    answer = server("POST", submit, body)
+    assert _error(answer) == (400, "BadRequest")
+    assert field in answer.json()["error"]["message"]
+
+
+def test_not_there(server: Server) -> None:
+    """An unknown pipeline, run or path is 404; a method that is not served is 405."""
+    for method, path in (
+        ("POST", f"/pipelines/{MISSING}/submit"),
+        ("GET", f"/runs/{MISSING}"),
+        ("POST", f"/runs/{MISSING}/cancel"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+    ):
+        assert _error(server(method, path, {})) == (404, "NotFound"), path
+    assert _error(server("DELETE", "/runs")) == (405, "MethodNotAllowed")
+
+
+def test_a_disabled_pipeline(server: Server) -> None:
+    """A disabled pipeline is not run."""
+    stored = server.store.publish(CONFIG, "2", "")
+    server.store.disable(stored.id)
+    assert _error(server("POST", f"/pipelines/{stored.id}/submit", {})) == (409, "Conflict")
+
+
+def test_submit_and_cancel(server: Server) -> None:
+    """A pipeline that is not published is run from its whole description; a finished run can be canceled, and stays."""
+    run_id = server("POST", "/runs", to_document(CONFIG)).json()["id"]
+    run = server.end(run_id)
+    assert run.status is RunStatus.COMPLETED
+    assert from_document(PipelineRun, server("POST", f"/runs/{run_id}/cancel", {}).json()) == run
+    assert _error(server("POST", "/runs", {"name": "half"})) == (400, "BadRequest")
+
+
+def test_a_fault_tells_nothing(server: Server, submit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours is 500 without its reason; what can be tried again says when."""
+
+    def fail(*_arguments: object) -> Any:
+        raise KeyError("a secret path")
+
+    def refuse(*_arguments: object) -> Any:
+        raise ConflictError("taken")
+
+    monkeypatch.setattr(server.engine, "start", fail)
+    answer = server("POST", submit, {})
+    assert _error(answer) == (500, "InternalError")
+    assert "secret" not in answer.text
+    monkeypatch.setattr(server.engine, "start", refuse)
+    assert _error(server("POST", submit, {})) == (409, "Conflict")
+
+
+def test_too_many_wait(server: Server, submit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd is refused with the time after which to try again."""
+    monkeypatch.setattr("bankmlops.local.pipeline_engine._WAITING_RUNS", 0)
+    answer = server("POST", submit, {})
+    assert _error(answer) == (503, "ServiceUnavailable")
+    assert int(answer.headers["retry-after"]) > 0

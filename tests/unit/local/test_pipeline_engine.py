@@ -1,0 +1,179 @@
+"""Pipeline runs on the real engine, with a backend that trains in no time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from bankmlops.backend import wait
+from bankmlops.errors import ConflictError, NotFoundError
+from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
+from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
+from support.trainer import CONFIG, DATASET, Trainer, launched
+
+pytestmark = pytest.mark.slow
+STEPS = ("prepare", "automl", "evaluate", "register")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PipelineEngine, Trainer]]:
+    trainer = Trainer()
+    with launched(tmp_path_factory.mktemp("engine") / "dbos.sqlite", trainer) as engine:
+        yield engine, trainer
+
+
+@pytest.fixture
+def engine(shared: tuple[PipelineEngine, Trainer]) -> PipelineEngine:
+    return shared[0]
+
+
+@pytest.fixture
+def trainer(shared: tuple[PipelineEngine, Trainer]) -> Iterator[Trainer]:
+    """As new for each test, and as before after it."""
+    trainer = shared[1]
+    trainer.runs, trainer.models = [], []
+    trainer.go_on()
+    yield trainer
+    trainer.status, trainer.error, trainer.dataset = RunStatus.COMPLETED, "", DATASET
+    trainer.go_on()
+
+
+def _start(engine: PipelineEngine, config: PipelineConfig = CONFIG, run_id: str = "") -> PipelineRun:
+    return engine.start(run_id or str(uuid.uuid4()), RunRequest(config, "triggered", "pipeline-id"))
+
+
+def _end(engine: PipelineEngine, run: PipelineRun) -> PipelineRun:
+    return wait(engine.read, run.id, timeout_seconds=60, poll_seconds=0.1)
+
+
+def _wait_until(engine: PipelineEngine, run: PipelineRun, condition: Callable[[PipelineRun], bool]) -> PipelineRun:
+    def read(run_id: str) -> PipelineRun:
+        found = engine.read(run_id)
+        return replace(found, status=RunStatus.COMPLETED) if condition(found) else found
+
+    return wait(read, run.id, timeout_seconds=60, poll_seconds=0.05)
+
+
+def test_a_run(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A run prepares, trains, evaluates and registers, and says what came of it."""
+    run = _end(engine, _start(engine))
+    assert (run.status, run.experiment_name, run.pipeline_id) == (RunStatus.COMPLETED, "triggered", "pipeline-id")
+    assert tuple(step.name for step in run.steps) == STEPS
+    assert {step.status for step in run.steps} == {RunStatus.COMPLETED}
+    assert run.steps[1].run_id == trainer.runs[0].id
+    assert run.outputs == {
+        "dataset": "bank:abc",
+        "rows": "100",
+        "automl_run_id": "AutoML_0",
+        "best_algorithm": "LightGBM",
+        "primary_metric": "accuracy",
+        "score": "0.9",
+        "model_name": "bank",
+        "model_version": "1",
+    }
+    assert run.started is not None
+    assert run.ended is not None
+    assert run.started <= run.ended
+    assert trainer.runs[0].tags == {"team": "risk", "pipeline_run_id": run.id}
+
+
+def test_the_gate(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A model below the minimum score is not registered, and the run says which step stopped it, and why."""
+    run = _end(engine, _start(engine, replace(CONFIG, minimum_score=0.95)))
+    assert run.status is RunStatus.FAILED
+    assert run.error == "evaluate: accuracy is 0.9000, below the gate of 0.95: no model was registered"
+    assert [step.status for step in run.steps] == [
+        RunStatus.COMPLETED,
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.NOT_STARTED,
+    ]
+    assert trainer.models == []
+
+
+def test_the_gate_lets_through(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A score that equals the minimum passes."""
+    assert _end(engine, _start(engine, replace(CONFIG, minimum_score=0.9))).status is RunStatus.COMPLETED
+    assert len(trainer.models) == 1
+
+
+def test_training_that_fails(engine: PipelineEngine, trainer: Trainer) -> None:
+    """The reason of the training run is the pipeline's."""
+    trainer.status, trainer.error = RunStatus.FAILED, "no trial finished"
+    run = _end(engine, _start(engine))
+    assert (run.status, run.error) == (RunStatus.FAILED, "automl: AutoML run AutoML_0 ended Failed: no trial finished")
+
+
+@pytest.mark.parametrize("dataset", [replace(DATASET, sha256="other"), replace(DATASET, name="other")])
+def test_another_dataset(engine: PipelineEngine, trainer: Trainer, dataset: Dataset) -> None:
+    """A dataset that is gone, or is not what it was, stops the run before it trains."""
+    trainer.dataset = dataset
+    run = _end(engine, _start(engine))
+    assert run.status is RunStatus.FAILED
+    assert run.error.startswith("prepare: ")
+    assert trainer.runs == []
+
+
+def test_the_same_id_is_the_same_run(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A run that is started again by its id is not run again; another request under it is refused."""
+    first = _end(engine, _start(engine))
+    assert _start(engine, run_id=first.id) == first
+    assert len(trainer.runs) == len(trainer.models) == 1
+    with pytest.raises(ConflictError, match="idempotency key"):
+        _start(engine, replace(CONFIG, model_name="other"), first.id)
+
+
+def test_cancel(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A canceled run ends its training and registers nothing."""
+    trainer.hold()
+    run = _start(engine)
+    _wait_until(engine, run, lambda found: bool(found.steps[1].run_id))
+    canceled = engine.cancel(run.id)
+    assert canceled.status is RunStatus.CANCELED
+    assert [run.status for run in trainer.runs] == [RunStatus.CANCELED]
+    trainer.go_on()
+    assert _end(engine, _start(engine)).status is RunStatus.COMPLETED
+    assert [model.run_id for model in trainer.models] == ["AutoML_1"]
+    assert engine.read(run.id).status is RunStatus.CANCELED
+
+
+def test_cancel_what_ended(engine: PipelineEngine, trainer: Trainer) -> None:
+    """A finished run stays as it is."""
+    run = _end(engine, _start(engine))
+    assert engine.cancel(run.id) == run
+
+
+def test_not_there(engine: PipelineEngine) -> None:
+    """An unknown run is named, whatever is asked of it."""
+    for ask in (engine.read, engine.cancel):
+        with pytest.raises(NotFoundError, match="'nobody'"):
+            ask("nobody")
+
+
+def test_the_newest_first(engine: PipelineEngine, trainer: Trainer) -> None:
+    """Runs are listed newest first."""
+    runs = [_end(engine, _start(engine)).id for _ in range(2)]
+    assert [run.id for run in engine.list()][:2] == runs[::-1]
+
+
+def test_a_register_step_that_runs_again(engine: PipelineEngine, trainer: Trainer) -> None:
+    """Where an attempt before a crash registered the model, no second version is made."""
+    trainer.hold()
+    run = _start(engine)
+    _wait_until(engine, run, lambda found: bool(found.steps[1].run_id))
+    trainer.register_model("AutoML_0", "bank")
+    trainer.register_model("AutoML_of_others", "bank")
+    trainer.go_on()
+    assert _end(engine, run).outputs["model_version"] == "1"
+    assert len(trainer.models) == 2
+
+
+def test_a_submit_step_that_runs_again(engine: PipelineEngine, trainer: Trainer) -> None:
+    """Where an attempt before a crash started the training, it is taken up, not started again."""
+    run_id = str(uuid.uuid4())
+    trainer.submit_automl(replace(CONFIG.automl, tags={"pipeline_run_id": run_id}))
+    assert _end(engine, _start(engine, run_id=run_id)).outputs["automl_run_id"] == "AutoML_0"
+    assert len(trainer.runs) == 1

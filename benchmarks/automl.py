@@ -25,8 +25,9 @@ import pandas
 from scipy import stats
 from sklearn.model_selection import train_test_split
 
-from bankmlops.automl import Trial, run_automl
+from bankmlops.automl import Trial
 from bankmlops.automl.metrics import classification_metrics
+from bankmlops.automl.run import run_automl
 from bankmlops.datasets import columns_of, find_source, read_table
 from bankmlops.types import AutoMLConfig, Dataset
 

@@ -15,7 +15,7 @@ from contract.contract import BackendContract
 class TestLocal(BackendContract):
     """The local backend."""
 
-    minutes = 0.5  # a budget that holds a trial though other tests run beside it
+    minutes = 0.15
 
     @pytest.fixture(scope="class")
     def backend(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:

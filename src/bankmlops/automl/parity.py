@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.metrics import predicted_codes
 from bankmlops.errors import RunFailedError
 from bankmlops.types import Parity
 
@@ -18,6 +17,8 @@ TIE_WIDTH = 1e-5
 
 def measure_parity(trained: Array, exported: Array) -> Parity:
     """Compare two probabilities [rows, classes]; a flip is a label that differs although its probability is no tie."""
+    from bankmlops.automl.metrics import predicted_codes
+
     differs = predicted_codes(trained) != predicted_codes(exported)
     flips = int((differs & (_margin(trained) > TIE_WIDTH)).sum())
     return Parity(float(numpy.abs(trained - exported).max()), flips, len(trained))

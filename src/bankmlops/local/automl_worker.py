@@ -83,7 +83,7 @@ class _Training:
             self._records.set_progress(self._run_id, fraction, message)
 
     def _train(self) -> Outcome:
-        from bankmlops.automl import run_automl
+        from bankmlops.automl.run import run_automl
 
         config = self._record.config
         outputs = self._workspace.path_of(KIND, self._run_id) / OUTPUTS

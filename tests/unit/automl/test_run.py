@@ -13,7 +13,8 @@ import pandas
 import psutil
 import pytest
 
-from bankmlops.automl import Outcome, Trial, check_parity, run, run_automl
+from bankmlops.automl import Outcome, Trial, check_parity, run
+from bankmlops.automl.run import run_automl
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.scoring.bundle import load_bundle
 from bankmlops.types import RunStatus

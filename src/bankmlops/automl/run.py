@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,26 @@ from bankmlops.automl.algorithms import VOTING_ENSEMBLE, algorithm_named
 from bankmlops.automl.bundle import write_bundle
 from bankmlops.automl.charts import write_charts
 from bankmlops.automl.executor import Executor, processes
-from bankmlops.automl.folds import assign_folds
+from bankmlops.automl.guardrails import examine
+from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.metrics import LOSSES, error_of
 from bankmlops.automl.parity import measure_parity
 from bankmlops.automl.refit import Member, refit, refit_seconds
+from bankmlops.automl.report import Facts
 from bankmlops.automl.results import Listener, Outcome, Trial
 from bankmlops.automl.search import Search
+from bankmlops.automl.table import Table, prepare
+from bankmlops.automl.understanding import worth_of_suspects, write_guardrails, write_understanding
 from bankmlops.automl.validation import allowed_algorithms, validate_config
 from bankmlops.automl.winner import Choice, choose_ensemble, choose_winner, ensemble_of
-from bankmlops.errors import InvalidRequestError, RunFailedError
-from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.errors import RunFailedError
 from bankmlops.types import AutoMLConfig, Parity, RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
 SEARCH_FOLDER = "search"
-_CLOSING_SECONDS = 3.0  # blending, charts, parity and files, for a small table
+_CLOSING_SECONDS = 5.0  # blending, charts, parity, explanation, report and files, for a small table
+_REPORT_SECONDS = 0.5  # of these
 _CLOSING_SECONDS_A_MILLION_ROWS = 60.0
 _SHOWN_MEMBERS = 4  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
@@ -55,7 +59,7 @@ def run_automl(
     """
     started = time.monotonic()
     validate_config(config)
-    table = _prepare(columns, config)
+    table = prepare(columns, config)
     folder = outputs.parent / SEARCH_FOLDER
     for place in (outputs, folder):
         place.mkdir(parents=True, exist_ok=True)
@@ -63,41 +67,10 @@ def run_automl(
         return _Run(table, config, outputs, folder, listener, executor, started, seconds).carry_out()
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    specification: FeatureSpecification
-    matrix: Array
-    labels: Array
-    folds: Array
-    example: Mapping[str, object]
-
-    @property
-    def fold_count(self) -> int:
-        return int(self.folds.max()) + 1
-
-
-def _prepare(columns: Mapping[str, Array], config: AutoMLConfig) -> _Table:
-    label_column = config.dataset.label_column
-    specification = fit(columns, label_column)
-    if len(specification.classes) < 2:
-        raise InvalidRequestError(f"label {label_column!r}: a single class; at least two would serve")
-    labels = encode_labels(specification, columns[label_column])
-    folds = assign_folds(labels, config.n_cross_validations, config.random_seed)
-    matrix = matrix_from_columns(specification, columns)
-    example = {column.name: _plain(columns[column.name][0]) for column in specification.columns}
-    return _Table(specification, matrix, labels, folds, example)
-
-
-def _plain(value: Any) -> object:
-    """A cell as JSON has it."""
-    value = value.item() if isinstance(value, numpy.generic) else value
-    return None if isinstance(value, float) and not numpy.isfinite(value) else value
-
-
 class _Run:
     def __init__(
         self,
-        table: _Table,
+        table: Table,
         config: AutoMLConfig,
         outputs: Path,
         folder: Path,
@@ -117,12 +90,13 @@ class _Run:
         self._slots = config.max_concurrent_iterations or len(os.sched_getaffinity(0))
         self._last_tick = 0.0
         self._trials: list[Trial] = []
+        self._progress: list[tuple[float, float]] = []
 
     def carry_out(self) -> Outcome:
-        warming = threading.Thread(target=_import_what_closing_needs, name="closing-imports", daemon=True)
-        warming.start()
+        preparing = _Preparation(self._table, self._outputs, self._started + self._seconds / 2)
+        preparing.start()
         search = self._search()
-        warming.join()
+        preparing.join()
         ensemble = self._ensemble(search)
         winner = choose_winner(search.contenders, ensemble, self._config.primary_metric)
         winner, members = self._refit(winner)
@@ -130,10 +104,11 @@ class _Run:
             self._tell(winner.trial if winner.trial.algorithm == VOTING_ENSEMBLE else ensemble.trial)
         self._say(f"exporting {winner.trial.algorithm}")
         write_charts(self._outputs, self._table.labels, winner.probabilities, self._table.specification.classes)
-        parity = self._export(winner, members)
+        model, parity = self._export(winner, members)
         trials = _sorted(self._trials, self._config.primary_metric)
         _write_leaderboard(self._outputs, trials)
         _write_metrics(self._outputs, winner.trial)
+        self._explain(winner, trials, model, parity, preparing)
         self._clear_up()
         return Outcome(trials, winner.trial, parity, self._table.example)
 
@@ -206,8 +181,8 @@ class _Run:
         members, weights = zip(*pairs, strict=True)
         return ensemble_of(members, weights, self._table.labels, self._config.primary_metric, choice.trial.iteration)
 
-    def _export(self, winner: Choice, members: Sequence[Member]) -> Parity:
-        """Write the scikit-learn pipeline and the service's bundle, and compare them on every row."""
+    def _export(self, winner: Choice, members: Sequence[Member]) -> tuple[bytes, Parity]:
+        """Write the scikit-learn pipeline and the service's bundle; answers the graph, and how the two compare on every row."""
         import joblib
         import onnx
 
@@ -222,10 +197,33 @@ class _Run:
         # A plain pickle: Azure's SDK loads it without joblib, which reads it as well.
         (self._outputs / "model.pkl").write_bytes(pickle.dumps(pipeline.build_pipeline(specification, step, voting), protocol=5))
         trained = sum(member.probabilities * weight for member, weight in zip(members, winner.weights, strict=True))
-        return measure_parity(numpy.asarray(trained), export.answers(model, self._table.matrix))
+        return model, measure_parity(numpy.asarray(trained), export.answers(model, self._table.matrix))
+
+    def _explain(self, winner: Choice, trials: Sequence[Trial], model: bytes, parity: Parity, preparing: _Preparation) -> None:
+        self._say("writing the report")
+        facts = Facts(
+            dataset=self._config.dataset,
+            primary_metric=self._config.primary_metric,
+            seconds=time.monotonic() - self._started,
+            winner=winner.trial,
+            trials=trials,
+            progress=tuple(self._progress),
+            labels=self._table.labels,
+            probabilities=winner.probabilities,
+            classes=self._table.specification.classes,
+            folds=self._table.fold_count,
+            seed=self._config.random_seed,
+            guardrails=preparing.guardrails,
+            parity=parity,
+            worth=preparing.worth,
+            ended=datetime.now(UTC),
+        )
+        write_understanding(self._outputs, facts, self._table, model, deadline=self._deadline - _REPORT_SECONDS)
 
     def _tell(self, trial: Trial) -> None:
         self._trials.append(trial)
+        if trial.status is RunStatus.COMPLETED:
+            self._progress.append((time.monotonic() - self._started, trial.score))
         self._listener.trial_ended(trial)
 
     def _tick(self, search: Search) -> None:
@@ -244,6 +242,23 @@ class _Run:
         """What refits left is in the outputs now; what trials left stays, for a run that goes on from them."""
         for place in self._folder.glob("refit-*"):
             shutil.rmtree(place, ignore_errors=True)
+
+
+class _Preparation(threading.Thread):
+    """What the end of the run needs, made while trials run: imports, guardrails, and what suspect columns are worth."""
+
+    def __init__(self, table: Table, outputs: Path, deadline: float) -> None:
+        super().__init__(name="preparation", daemon=True)
+        self._table = table
+        self._deadline = deadline
+        self.guardrails = examine(table.columns, table.specification, table.labels, table.folds)
+        self.worth: tuple[ColumnWorth, ...] = ()
+        write_guardrails(outputs, self.guardrails)
+
+    def run(self) -> None:
+        """Import first: it is wanted in any case."""
+        _import_what_closing_needs()
+        self.worth = worth_of_suspects(self.guardrails, self._table, deadline=self._deadline)
 
 
 def _import_what_closing_needs() -> None:

@@ -37,11 +37,20 @@ def refit_seconds(contender: Contender, fold_count: int) -> float:
 
 
 def refit(
-    executor: Executor, folder: Path, contenders: Sequence[Contender], *, fold_count: int, slots: int, seed: int, deadline: float
+    executor: Executor,
+    folder: Path,
+    contenders: Sequence[Contender],
+    *,
+    fold_count: int,
+    slots: int,
+    seed: int,
+    deadline: float,
+    last_moment: float,
 ) -> list[Member]:
-    """Fit each of `contenders` on all rows; those that are not done by the `deadline` (of `time.monotonic`) are left out.
+    """Fit each of `contenders` on all rows, the first first; moments are those of `time.monotonic`.
 
-    The first is the one that matters most. A boosted learner grows as many more rounds as it has more rows, in the time there is.
+    A boosted learner grows as many more rounds as it has more rows, in the time until the `deadline`. Who is not done at the
+    `last_moment` is left out, where another is done.
     """
     threads = max(slots // len(contenders), 1)
     seconds = max((deadline - time.monotonic()) * slots / max(len(contenders), slots) - CONVERSION_SECONDS, _SHORTEST_SECONDS)
@@ -61,7 +70,7 @@ def refit(
             task, result = ended
             paths = estimator_path(folder, task), graph_path(folder, task)
             members.append(Member(by_name[task.name], *paths, result.probabilities))
-        if time.monotonic() > deadline and members:
+        if time.monotonic() > last_moment and members:
             break
     for task in begun:
         executor.kill(task)

@@ -159,7 +159,7 @@ class _Run:
         return self._of_those(choice, [member.proposal.number for member in kept])
 
     def _refit(self, winner: Choice) -> tuple[Choice, list[Member]]:
-        """Fit the winner's members on all rows; one that fails or takes too long is left out."""
+        """Fit the winner's members on all rows. Where one fails or takes too long, the best that the others can make wins."""
         self._say(f"fitting {winner.trial.algorithm} on all rows")
         members = refit(
             self._executor,
@@ -169,10 +169,17 @@ class _Run:
             slots=self._slots,
             seed=self._config.random_seed,
             deadline=self._deadline - self._closing_seconds,
+            last_moment=self._deadline - _REPORT_SECONDS,
         )
         if not members:
             raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows; the run's log says why")
-        return self._of_those(winner, [member.contender.proposal.number for member in members]), members
+        if len(members) == len(winner.members):
+            return winner, members
+        fitted = [member.contender for member in members]
+        rest = self._of_those(winner, [contender.proposal.number for contender in fitted])
+        chosen = choose_winner(fitted, rest, self._config.primary_metric)
+        kept = {contender.proposal.number for contender in chosen.members}
+        return chosen, [member for member in members if member.contender.proposal.number in kept]
 
     def _of_those(self, choice: Choice, numbers: Sequence[int]) -> Choice:
         if len(numbers) == len(choice.members):

@@ -122,6 +122,7 @@ class _Flow:
         self._evidence = evidence
         self._deploying = False
         self._is_up = False
+        self._cost_before: frozenset[CostlyResource] | None = None  # what is not ours to remove; None until it is known
 
     def run(self) -> None:
         self._step("authenticate", self._authenticate)
@@ -152,9 +153,13 @@ class _Flow:
                     last_first.callback(self._backend.delete_endpoint, self._config.endpoint_name)
 
     def _release(self) -> None:
+        """Remove what began to cost since the flow began; what was there before may be in somebody's use."""
+        if self._cost_before is None:
+            return
         for resource in self._backend.costly_resources():
-            self._backend.release(resource)
-            self._evidence.released.append(resource)
+            if resource not in self._cost_before:
+                self._backend.release(resource)
+                self._evidence.released.append(resource)
 
     def _list_what_is_left(self) -> None:
         released = set(self._evidence.released)
@@ -162,6 +167,7 @@ class _Flow:
 
     def _authenticate(self) -> tuple[None, str]:
         workspace = self._backend.authenticate()
+        self._cost_before = frozenset(self._backend.costly_resources())
         return None, f"workspace {workspace.name} in {workspace.location}"
 
     def _register_dataset(self) -> tuple[Dataset, str]:

@@ -29,6 +29,7 @@ class TestAzureLive(BackendContract):
     @pytest.fixture(scope="class")
     def backend(self) -> Iterator[Backend]:
         backend = AzureBackend(find_configuration())
+        there_before = set(backend.costly_resources())
         yield backend
-        for resource in backend.costly_resources():
+        for resource in set(backend.costly_resources()) - there_before:
             backend.release(resource)

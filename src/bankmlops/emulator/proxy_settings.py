@@ -26,6 +26,12 @@ def original_exceptions(environ: Mapping[str, str]) -> str:
     return next((environ[name] for name in NO_PROXY_VARIABLES if environ.get(name)), "")
 
 
+def leads_to_emulator(environ: Mapping[str, str]) -> bool:
+    """Whether Azure's names lead to an emulator here: `bankmlops emulator env` was evaluated, and its proxy still counts."""
+    proxy = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    return KEPT_PROXY in environ and proxy.startswith("http://127.0.0.1:")
+
+
 def bypasses(host: str, exceptions: tuple[str, ...]) -> bool:
     """Whether NO_PROXY's entries (`*`, a name, which stands for all under it, an address or a network) take in this host."""
     name = host.lower().strip("[]").rstrip(".")

@@ -104,13 +104,12 @@ def set_status(workspace: WorkspaceState, run_id: str, status: str) -> Document:
 
 def list_children(workspace: WorkspaceState, run_id: str) -> list[Document]:
     """The run's direct children, oldest first. Raises `NotFoundError`."""
-    siblings = workspace.documents.find("run", get_run(workspace, run_id)["experimentId"])
-    return [run for run in siblings if run["parentRunId"] == run_id]
+    return workspace.documents.find_by("run", get_run(workspace, run_id)["experimentId"], "parentRunId", run_id)
 
 
-def list_runs(workspace: WorkspaceState, experiment_id: str | None = None) -> list[Document]:
-    """The runs of an experiment (of all of them, where none is given), oldest first."""
-    return workspace.documents.find("run", experiment_id)
+def list_runs(workspace: WorkspaceState, experiment_id: str) -> list[Document]:
+    """The runs of an experiment, oldest first; to be read, and not to be changed."""
+    return workspace.documents.read_group("run", experiment_id)
 
 
 def _merge(run: Document, changes: Document) -> None:

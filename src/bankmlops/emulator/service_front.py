@@ -114,7 +114,7 @@ async def _ask(client: httpx.AsyncClient, method: str, url: str, body: bytes, he
     import httpx
 
     try:
-        answer = await client.request(method, url, content=body, headers=headers)
+        answer = await client.request(method, url, content=body, headers=headers, timeout=SCORING_SECONDS)
     except httpx.TimeoutException:
         return PlainTextResponse(f"the service did not answer within {SCORING_SECONDS:.0f} s", 504)
     except httpx.HTTPError:
@@ -137,7 +137,7 @@ def _client(emulator: Emulator) -> httpx.AsyncClient:
     if emulator not in _clients:
         import httpx
 
-        _clients[emulator] = httpx.AsyncClient(timeout=SCORING_SECONDS, trust_env=False, verify=False)  # noqa: S501 - no TLS
+        _clients[emulator] = httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501 - no TLS
     return _clients[emulator]
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ CREATE INDEX IF NOT EXISTS documents_by_group ON documents (workspace, kind, gro
 CREATE TABLE IF NOT EXISTS counters (
   workspace TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (workspace, name));
 """
+_DECODED = 2048
+
+
+@lru_cache(maxsize=_DECODED)
+def _decoded(body: str) -> Document:
+    """A list of runs is asked for again and again, and to decode them would be most of the answer's time."""
+    document: Document = json.loads(body)
+    return document
 
 
 class Store:
@@ -123,6 +132,23 @@ class Documents:
                 (self.workspace, kind, group),
             )
         return [json.loads(row[0]) for row in rows]
+
+    def read_group(self, kind: str, group: str) -> list[Document]:
+        """As `find`, but to be read alone: the documents are shared with later callers, so none may be changed."""
+        rows = self.store.execute(
+            "SELECT body FROM documents WHERE workspace = ? AND kind = ? AND grouping = ? ORDER BY sequence",
+            (self.workspace, kind, group),
+        )
+        return [_decoded(row[0]) for row in rows]
+
+    def find_by(self, kind: str, group: str, field: str, value: str) -> list[Document]:
+        """Those of a group whose top-level `field` is `value`, oldest first. SQLite passes over most of the others undecoded."""
+        rows = self.store.execute(
+            "SELECT body FROM documents WHERE workspace = ? AND kind = ? AND grouping = ? AND instr(body, ?) ORDER BY sequence",
+            (self.workspace, kind, group, f"{json.dumps(field)}: {json.dumps(value)}"),
+        )
+        documents: list[Document] = [json.loads(row[0]) for row in rows]
+        return [document for document in documents if document.get(field) == value]
 
     def next_number(self, name: str) -> int:
         """1, 2, 3, ...: a counter that never gives a number twice."""

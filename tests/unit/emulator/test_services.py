@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator import deployments, service_files, service_log
+from bankmlops.emulator import deployments, service_files, service_front, service_log
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.served_emulator import Served
 from support.web_services import MODELS, deploy, image, packed, register_model, service, upload
@@ -188,3 +191,28 @@ def test_a_port_of_an_earlier_emulator(served: Served) -> None:
     documents = served.workspace.documents
     documents.put("service_port", "bank-aci", {"port": 1, "emulator": 0})
     assert deployments.port_of(documents, "bank-aci") is None
+
+
+@pytest.fixture
+def listener(served: Served) -> Iterator[socket.socket]:
+    """What the front takes for the process of a service that wants no key: it takes connections and never says a word."""
+    deploy(served, service(served, authEnabled=False, overwrite=True))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = {"port": listener.getsockname()[1], "emulator": os.getpid()}
+        served.workspace.documents.put("service_port", "bank-aci", port)
+        yield listener
+    served.call("DELETE", MODELS, "/services/bank-aci")
+
+
+def test_a_service_that_is_too_slow(served: Served, listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that does not answer in time is a 504 that says so."""
+    monkeypatch.setattr(service_front, "SCORING_SECONDS", 0.2)
+    answer = served.client.post(f"/aci/{served.workspace.id}/bank-aci/score", json={})
+    assert (answer.status_code, "did not answer within" in answer.text) == (504, True)
+
+
+def test_a_service_that_is_gone(served: Served, listener: socket.socket) -> None:
+    """A service whose process has just died is a 502 until that is noticed."""
+    listener.close()
+    answer = served.client.post(f"/aci/{served.workspace.id}/bank-aci/score", json={})
+    assert (answer.status_code, "did not answer" in answer.text) == (502, True)

@@ -12,6 +12,7 @@ import pytest
 
 from bankmlops.emulator.home import Home, Running, default_folder
 from bankmlops.emulator.instance import Addresses, Emulator
+from bankmlops.emulator.proxy_settings import leads_to_emulator
 from bankmlops.emulator.surroundings import WITHHELD, client_environment, complete_environment, shell_lines
 from bankmlops.emulator.workspace_file import lent_workspace_file, named_subscriptions, workspace_config
 
@@ -72,6 +73,14 @@ def test_twice_is_as_once(home: Home, running: Running) -> None:
     twice = {**once, **client_environment(home, running, once)}
     assert once == twice
     assert once["BANKMLOPS_EMULATOR_UPSTREAM"] == "http://company:3128"
+
+
+def test_whether_it_is_emulated(home: Home, running: Running) -> None:
+    """An environment leads to an emulator where its variables are set whole; its home alone, or another proxy, does not."""
+    variables = client_environment(home, running, {})
+    assert leads_to_emulator(variables)
+    assert not leads_to_emulator({"BANKMLOPS_EMULATOR": str(home.folder)})
+    assert not leads_to_emulator({**variables, "https_proxy": "http://company:3128"})
 
 
 def test_a_workspace_of_ones_own_stays(home: Home, running: Running) -> None:

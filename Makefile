@@ -35,7 +35,7 @@ check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
-	$(bin)/python -m pytest -q -m "not slow and not system" tests/test_architecture.py tests/unit
+	$(bin)/python -m pytest -q -m "not slow and not system" --numprocesses $(JOBS) --dist loadfile tests/test_architecture.py tests/unit
 
 test: $(venv)/dev.stamp ## Every test that needs Python alone, with line coverage
 	$(bin)/ruff format --check .

@@ -8,6 +8,7 @@ that the recording can be made anywhere, and again.
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -35,6 +36,7 @@ class Scene:
     title: str
     command: str
     description: str
+    in_the_middle: str = ""  # what a second picture, of the live display, is called; none where it is empty
 
 
 SCENES = (
@@ -48,9 +50,10 @@ SCENES = (
     Scene(
         "automl",
         "AutoML searches",
-        "bankmlops automl run --dataset bank --minutes 0.4",
-        "A bar tells how far the search is, how many trials have ended, the best score and the time left; the table below it is "
-        "the winner with its metrics under Azure's names.",
+        "bankmlops automl run --dataset bank --minutes 1",
+        "While it runs, a bar tells how far the search is, which trial it is at, the best score and the time left. When it has "
+        "ended, the bar makes room for the winner, with its metrics under Azure's names.",
+        in_the_middle="AutoML while it searches",
     ),
     Scene(
         "leaderboard",
@@ -105,7 +108,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         for scene in SCENES:
             print(f"recording {scene.name}: {scene.command}")
-            (folder / f"{scene.name}.svg").write_text(draw(scene, play(scene.command, Path(work))), encoding="utf-8")
+            shown = play(scene.command, Path(work))
+            (folder / f"{scene.name}.svg").write_text(draw(scene, settle(shown)), encoding="utf-8")
+            if scene.in_the_middle:
+                (folder / f"{scene.name}-running.svg").write_text(draw(scene, live(shown)), encoding="utf-8")
     (DOCS / "walkthrough.md").write_text(page(), encoding="utf-8")
 
 
@@ -163,19 +169,29 @@ def settle(shown: str) -> str:
     return "\n".join(screen).rstrip()
 
 
-def draw(scene: Scene, shown: str) -> str:
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+def live(shown: str) -> str:
+    """The live display as it was last drawn with a time left, and with a best score where one came in time."""
+    drawn = [part for part in re.split(r"\r\x1b\[2K", shown) if " left" in part]
+    if not drawn:
+        raise SystemExit("the command showed no time left: is its output no terminal?")
+    return ([part for part in drawn if "best" in part] or drawn)[-1].rstrip()
+
+
+def draw(scene: Scene, screen: str) -> str:
+    """A picture of the command and of what stands below it. It asks for no font from afar."""
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ {scene.command}", style="bold green"))
-    console.print(Text.from_ansi(settle(shown)))
-    return console.export_svg(title=scene.title, unique_id=scene.name)
+    console.print(Text.from_ansi(screen))
+    picture = console.export_svg(title=scene.title, unique_id=scene.name)
+    return re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
 
 
 def page() -> str:
     lines = [
         "# A walk through the flow",
         "",
-        "Recorded from real runs by `make recording` on the synthetic stand-in. Each picture is a terminal, as it stood when the",
-        "command had ended.",
+        "Recorded from real runs by `make recording` on the synthetic stand-in. Each picture is a terminal as it stood when the",
+        "command had ended, if nothing else is said.",
         "",
     ]
     for number, scene in enumerate(SCENES, 1):
@@ -186,9 +202,10 @@ def page() -> str:
             "",
             scene.description,
             "",
-            f"![{scene.title}](walkthrough/{scene.name}.svg)",
-            "",
         ]
+        if scene.in_the_middle:
+            lines += [f"![{scene.in_the_middle}](walkthrough/{scene.name}-running.svg)", ""]
+        lines += [f"![{scene.title}](walkthrough/{scene.name}.svg)", ""]
     return "\n".join(lines)
 
 

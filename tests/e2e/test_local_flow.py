@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from support.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
+EXAMPLE = Path(__file__).parents[2] / "examples" / "endpoint.py"
 
 STEPS = [
     "authenticate",
@@ -117,9 +120,27 @@ def test_run_again_and_keep(command_line: CommandLine, flow: tuple[dict[str, Any
     head = "".join(table.read_text().splitlines(keepends=True)[:4])
     scored = command_line.json("score", evidence["endpoint"]["name"], "-", stdin=head)
     assert len(scored["result"]) == 3
+    _run_the_example(command_line, evidence["endpoint"])
     assert command_line("endpoints", "delete", evidence["endpoint"]["name"]).returncode == 0
     assert command_line("down").returncode == 0
     assert command_line.processes() == []
+
+
+def _run_the_example(command_line: CommandLine, endpoint: dict[str, Any]) -> None:
+    """The plain script of the README scores its two rows with a key, and says in a line that a wrong one opens nothing."""
+    keys = command_line.json("endpoints", "keys", endpoint["name"])
+    for key, code in ((keys["primary"], 0), ("wrong", 1)):
+        done = subprocess.run(
+            [sys.executable, "-I", EXAMPLE],
+            env={"SCORING_URI": endpoint["scoring_uri"], "SCORING_KEY": key},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == code, done.stderr
+        said = ("'yes'" in done.stdout or "'no'" in done.stdout) if code == 0 else "answered 403" in done.stderr
+        assert said, done.stdout + done.stderr
 
 
 def test_ctrl_c_takes_all_down(command_line: CommandLine, flow: tuple[dict[str, Any], str], table: Path) -> None:

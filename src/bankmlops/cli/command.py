@@ -44,7 +44,7 @@ Function = Callable[..., None]
 def group(name: str, help_line: str) -> typer.Typer:
     """A group of commands, which alone shows its help."""
     application = typer.Typer(
-        name=name, help=help_line, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+        name=name, help=help_line, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
     application.callback(invoke_without_command=True)(show_help)
     return application

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -10,8 +10,10 @@ import typer
 from bankmlops.cli.command import command
 from bankmlops.cli.drawing import draw_benchmark, draw_lines
 from bankmlops.cli.endpoints import Name
-from bankmlops.cli.rows import as_described, read_rows
+from bankmlops.cli.references import reachable_endpoint
+from bankmlops.cli.rows import as_described, parts, read_rows
 from bankmlops.cli.session import Session
+from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Endpoint, KeyName
 
 Rows = Annotated[str, typer.Argument(metavar="FILE", help="Rows as CSV with a header, or as JSON; - reads standard input.")]
@@ -27,11 +29,11 @@ application = typer.Typer()
 )
 def score(session: Session, name: Name, file: Rows) -> None:
     """Print the label that an endpoint gives to each row; columns that it doesn't know are left out, such as the label's."""
-    from bankmlops import client
-
-    endpoint = session.backend.get_endpoint(name)
+    endpoint = reachable_endpoint(session.backend, name)
+    key = _key(session, endpoint)
     rows = _rows(endpoint, file)
-    result = client.score(endpoint.scoring_uri, _key(session, endpoint), rows)
+    with session.busy(f"scoring {len(rows):,} rows"):
+        result = list(_labels(endpoint, key, rows))
     session.show({"result": result}, lambda answer: draw_lines(answer["result"]))
 
 
@@ -56,7 +58,7 @@ def benchmark(
     """
     from bankmlops.benchmark import run_benchmark
 
-    endpoint = session.backend.get_endpoint(name)
+    endpoint = reachable_endpoint(session.backend, name)
     rows = _rows(endpoint, data) if data else _example(endpoint)
     key = session.backend.get_keys(name).secondary if endpoint.auth_enabled else None
     try:
@@ -66,6 +68,21 @@ def benchmark(
         if key is not None:
             session.backend.regenerate_key(name, KeyName.SECONDARY)
     session.show(result, draw_benchmark)
+
+
+def _labels(endpoint: Endpoint, key: str | None, rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """A label for each row; more rows than an endpoint takes in a request go in several."""
+    from bankmlops import client
+
+    first = 0
+    for part in parts(rows):
+        try:
+            yield from client.score(endpoint.scoring_uri, key, part)
+        except InvalidRequestError as error:
+            if not first:
+                raise
+            raise InvalidRequestError(f"in the rows from {first:,} on: {error}") from error
+        first += len(part)
 
 
 def _key(session: Session, endpoint: Endpoint) -> str | None:

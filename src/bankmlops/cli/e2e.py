@@ -17,7 +17,7 @@ from bankmlops.cli.evidence import evidence_file
 from bankmlops.cli.output import emit_json
 from bankmlops.cli.session import Session
 from bankmlops.cli.words import Minutes, PipelineMinutes
-from bankmlops.types import DataSource
+from bankmlops.types import CostlyResource, DataSource
 
 if TYPE_CHECKING:
     from bankmlops.flow import Evidence
@@ -44,7 +44,7 @@ class Load:
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="How many of them at a time.")] = 8
 
 
-application = typer.Typer()
+application = typer.Typer(add_completion=False)
 
 
 @command(
@@ -117,17 +117,34 @@ def _told(session: Session, found: Evidence, write: Callable[[Mapping[str, Any]]
     """Whatever becomes of the flow, its evidence is written, and printed where JSON was asked for."""
     from bankmlops.flow import evidence_document
 
+    surroundings = _surroundings(session)  # before anything can have changed them
     try:
         yield
     except BaseException as error:
         found.error = found.error or str(error) or type(error).__name__
         raise
     finally:
-        document = evidence_document(found, session.settings.backend, **_surroundings(session))
+        document = evidence_document(found, session.settings.backend, **surroundings)
         write(document)
+        for line in _costs(found):
+            session.note(line)
         if session.settings.as_json:
             emit_json(document)
 
 
 def _surroundings(session: Session) -> dict[str, bool]:
-    return {"emulated": bool(os.environ.get("BANKMLOPS_EMULATOR"))} if session.settings.backend == "azure" else {}
+    from bankmlops.emulator.proxy_settings import leads_to_emulator
+
+    return {"emulated": leads_to_emulator(os.environ)} if session.settings.backend == "azure" else {}
+
+
+def _costs(found: Evidence) -> Iterator[str]:
+    """What a person who pays wants to know in the end."""
+    if found.released:
+        yield f"removed, since it costs money: {_listed(found.released)}"
+    if found.left:
+        yield f"still there, and costs money: {_listed(found.left)}"
+
+
+def _listed(resources: Sequence[CostlyResource]) -> str:
+    return ", ".join(f"{resource.kind} {resource.name}" for resource in resources)

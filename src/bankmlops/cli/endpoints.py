@@ -14,6 +14,7 @@ from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_endpoint, draw_endpoints, draw_keys, draw_lines
 from bankmlops.cli.following import new_lines
 from bankmlops.cli.output import emit, emit_json
+from bankmlops.cli.references import reachable_endpoint
 from bankmlops.cli.session import Session
 from bankmlops.cli.text import printable
 from bankmlops.cli.words import tags_of
@@ -149,7 +150,7 @@ def docs(
     """Serve a Swagger UI for an endpoint, one in the cloud too, until Ctrl-C. Authorize takes: Bearer KEY."""
     from bankmlops.swagger_ui import Target, serve_docs
 
-    endpoint = session.backend.get_endpoint(name)
+    endpoint = reachable_endpoint(session.backend, name)
 
     def announce(url: str) -> None:
         session.show({"url": url}, lambda served: f"Swagger UI of {name}: {served['url']} (Ctrl-C ends it)")

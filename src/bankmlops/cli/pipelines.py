@@ -16,7 +16,8 @@ from bankmlops.cli.references import pipeline_run_id, published_pipeline
 from bankmlops.cli.search import DatasetVersion, Search
 from bankmlops.cli.session import Session
 from bankmlops.cli.waiting import await_pipeline_run
-from bankmlops.types import PipelineConfig
+from bankmlops.errors import BackendUnavailableError
+from bankmlops.types import PipelineConfig, PublishedPipeline
 
 application = group("pipelines", "Publish the training behind a REST endpoint, trigger it, and watch its runs.")
 
@@ -99,11 +100,17 @@ def trigger(
     wait: Wait = True,
 ) -> None:
     """Start a run of a published pipeline by a POST with a bearer token, and watch it step by step."""
+    published = published_pipeline(session.backend, name, version)
+    _start(session, partial(_trigger, session, published, experiment), wait)
+
+
+def _trigger(session: Session, published: PublishedPipeline, experiment: str) -> str:
     from bankmlops import client
 
-    published = published_pipeline(session.backend, name, version)
-    header = session.backend.authorization_header()
-    _start(session, partial(client.trigger, published.endpoint, header, experiment), wait)
+    try:
+        return client.trigger(published.endpoint, session.backend.authorization_header(), experiment)
+    except BackendUnavailableError as error:
+        raise BackendUnavailableError(f"{error}; `bankmlops up` starts what published pipelines need") from error
 
 
 def _start(session: Session, start: Callable[[], str], wait: bool) -> None:

@@ -1,10 +1,10 @@
-"""What a person may call a thing: `latest` for the newest run, a name for a published pipeline."""
+"""What a person may call a thing: `latest` for the newest run, a name for a published pipeline or an endpoint."""
 
 from __future__ import annotations
 
 from bankmlops.backend import Backend
-from bankmlops.errors import NotFoundError
-from bankmlops.types import PublishedPipeline
+from bankmlops.errors import ConflictError, NotFoundError
+from bankmlops.types import Endpoint, PublishedPipeline
 
 LATEST = "latest"
 
@@ -41,3 +41,14 @@ def published_pipeline(backend: Backend, word: str, version: str | None) -> Publ
     if version is not None:
         raise NotFoundError(f"there is no published pipeline {word!r} version {version!r}; `bankmlops pipelines list` lists them")
     return backend.get_published_pipeline(word)
+
+
+def reachable_endpoint(backend: Backend, name: str) -> Endpoint:
+    """The endpoint of this name. Raises `NotFoundError`, and `ConflictError` where it has no address to be called at."""
+    endpoint = backend.get_endpoint(name)
+    if not endpoint.scoring_uri:
+        raise ConflictError(
+            f"endpoint {name!r} is {endpoint.state} and can't be called; `bankmlops endpoints logs {name}` may tell why, "
+            "and once deleted it can be deployed again"
+        )
+    return endpoint

@@ -10,7 +10,7 @@ import pytest
 
 from bankmlops.cli import rows
 from bankmlops.cli.following import new_lines
-from bankmlops.cli.rows import as_described, read_rows
+from bankmlops.cli.rows import PART_BYTES, as_described, parts, read_rows
 from bankmlops.errors import InvalidRequestError
 
 
@@ -129,3 +129,12 @@ def test_values_of_another_type(kind: str, value: str) -> None:
 def test_new_lines(before: list[str], after: list[str], new: list[str]) -> None:
     """What a log has gained is found, though its oldest lines have gone."""
     assert list(new_lines(before, after)) == new
+
+
+def test_parts_are_bounded_in_bytes() -> None:
+    """Long rows go in parts of about 4 MiB, none is lost, and one that is longer still goes alone."""
+    rows = [{"text": "x" * (PART_BYTES // 3)}] * 5 + [{"text": "y" * PART_BYTES}]
+    made = list(parts(rows))
+    assert [len(part) for part in made] == [2, 2, 1, 1]
+    assert [row for part in made for row in part] == rows
+    assert list(parts([])) == []

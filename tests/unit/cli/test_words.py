@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +230,27 @@ def test_score_for_a_person(command: Command, scoring: LocalServer) -> None:
     assert command("score", "bank-endpoint", "rows.json").out == "no\nyes\n"
 
 
+def test_score_many_rows(command: Command, scoring: LocalServer) -> None:
+    """More rows than an endpoint takes at once go in several requests, and the labels keep their order."""
+    ages = [20 if index % 3 else 70 for index in range(12_001)]
+    Path("rows.csv").write_text("age\n" + "".join(f"{age}\n" for age in ages))
+    assert command("score", "bank-endpoint", "rows.csv").out.splitlines() == ["no" if age == 20 else "yes" for age in ages]
+    assert [len(asked.document["data"]) for asked in scoring.asked if asked.path == "/score"] == [5000, 5000, 2001]
+
+
+@pytest.mark.parametrize(
+    "words", [("score", "bank-endpoint", "-"), ("benchmark", "bank-endpoint"), ("endpoints", "docs", "bank-endpoint")]
+)
+def test_an_endpoint_that_is_dead(command: Command, backend: MemoryBackend, words: tuple[str, ...]) -> None:
+    """An endpoint whose process died has no address: its state is said, and what can be done."""
+    backend.endpoints["bank-endpoint"] = Endpoint("bank-endpoint", EndpointState.FAILED, "", "", "process", "bank", "1")
+    done = command(*words)
+    assert (done.code, done.out) == (4, "")
+    (line,) = done.errors
+    assert "'bank-endpoint' is Failed" in line
+    assert "bankmlops endpoints logs bank-endpoint" in line
+
+
 def test_benchmark(
     command: Command, backend: MemoryBackend, scoring: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +375,16 @@ def test_trigger(command: Command, backend: MemoryBackend, triggered: LocalServe
     assert (asked.document, asked.headers["authorization"]) == ({"ExperimentName": "nightly"}, "Bearer token")
     assert "run-1" in done.out
     assert "step automl" in done.out
+
+
+def test_trigger_where_nothing_serves(command: Command, backend: MemoryBackend) -> None:
+    """Where nothing answers at the pipeline's address, the line names the command that starts it."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    backend.pipelines = [replace(ACTIVE, endpoint=f"http://127.0.0.1:{port}/submit")]
+    done = command("pipelines", "trigger", "training")
+    assert (done.code, done.out) == (7, "")
+    assert "`bankmlops up`" in done.errors[-1]
 
 
 def test_ctrl_c_cancels_what_was_triggered(command: Command, backend: MemoryBackend, triggered: LocalServer) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from bankmlops.errors import InvalidRequestError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, InvalidRequestError, NotFoundError
 from bankmlops.local import mlflow_runs
 from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords
 from bankmlops.local.datasets import Datasets
@@ -72,7 +72,12 @@ class AutoMLRuns:
         """End it with all it started; a finished run stays as it is."""
         if self.get(run_id).status.is_final:
             return
-        if self._records.end(run_id, RunStatus.CANCELED):
+        try:
+            ended = self._records.end(run_id, RunStatus.CANCELED)
+        except BackendUnavailableError:  # a full disk takes no word of it, but what runs can be ended all the same
+            kill_family(self.folder(run_id))
+            raise
+        if ended:
             self._clear_up(run_id, RunStatus.CANCELED)
 
     def children(self, run_id: str) -> Sequence[ChildRun]:

@@ -49,6 +49,8 @@ def _sqlite_advice(message: str) -> str:
         return "another process holds it; try again"
     if "full" in message:
         return _ADVICE[errno.ENOSPC]
+    if "disk I/O" in message:
+        return "see that the disk has space and works, or choose another folder with --workspace"
     return _ADVICE[errno.EROFS]
 
 

@@ -55,6 +55,7 @@ class LocalWorkspace:
         for folder in (self._folder, self._folder / "locks", self._folder / "mlflow"):
             make_private_folder(folder)
         with self._lock("schema"), disk_errors(self._database_path), closing(self._connect()) as connection:
+            self._database_path.chmod(0o600)
             _upgrade(connection, self._folder)
         self._prepared = True
 

@@ -67,10 +67,10 @@ def progress_chart(progress: Sequence[tuple[float, float]], metric: str, *, fall
     seconds, scores = pairs[:, 0], pairs[:, 1]
     best = (numpy.minimum if falling else numpy.maximum).accumulate(scores)
     end = float(seconds[-1]) * 1.04
-    frame = Frame((0.0, max(end, 1.0)), around(_without_outliers(scores, best)), "Seconds since the start", metric)
-    low = around(_without_outliers(scores, best))
-    x, y = _stairs(seconds, best, end)
-    inside = (scores >= low[0]) & (scores <= low[1])
+    shown_range = around(_without_outliers(scores, best))
+    frame = Frame((0.0, max(end, 1.0)), shown_range, "Seconds since the start", metric)
+    x, y = _stairs(seconds, numpy.clip(best, *shown_range), end)
+    inside = (scores >= shown_range[0]) & (scores <= shown_range[1])
     frame.area(x, y, "s0")
     frame.line(x, y, "s0")
     titles = [f"{second:.1f} s: {score:.4f}" for second, score in pairs[inside]]

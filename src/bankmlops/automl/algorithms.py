@@ -97,7 +97,6 @@ _FOREST_SPACE = {
     "min_samples_leaf": Dimension(1, 64, log=True, integer=True),
 }
 
-# Searched in this order: the quickest first, so that there is a model whatever happens, then the strongest.
 ALGORITHMS = (
     Algorithm(
         name="LogisticRegression",
@@ -169,18 +168,27 @@ ALGORITHMS = (
     Algorithm(
         name="RandomForest",
         space=_FOREST_SPACE,
-        starts=({"n_estimators": 80, "max_depth": 12, "max_features": 0.3, "min_samples_leaf": 8},),
+        starts=({"n_estimators": 60, "max_depth": 12, "max_features": 0.3, "min_samples_leaf": 8},),
         build=_random_forest,
     ),
     Algorithm(
         name="ExtremeRandomTrees",
         space=_FOREST_SPACE,
-        starts=({"n_estimators": 60, "max_depth": 13, "max_features": 0.7, "min_samples_leaf": 4},),
+        starts=({"n_estimators": 50, "max_depth": 13, "max_features": 0.6, "min_samples_leaf": 4},),
         build=_extra_trees,
     ),
 )
 
 ALGORITHM_NAMES = tuple(algorithm.name for algorithm in ALGORITHMS)
+# Whose next starting point is tried when: the quickest first, so that there is a model whatever happens, then the strongest.
+START_ORDER = (
+    "LogisticRegression",
+    "LightGBM",
+    "XGBoostClassifier",
+    "LightGBM",
+    "RandomForest",
+    "ExtremeRandomTrees",
+)
 VOTING_ENSEMBLE = "VotingEnsemble"
 
 

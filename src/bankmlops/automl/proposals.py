@@ -2,6 +2,7 @@
 
 Which learner has the next try is drawn with a weight that falls with its distance from the best: a gap of 2 % in the loss costs a
 factor of e. So time goes where the best models are, and a learner close behind, whose other errors help an ensemble, has some.
+One that is further behind than any blend would take has none.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.algorithms import Algorithm, Dimension, Parameters
+from bankmlops.automl.algorithms import START_ORDER, Algorithm, Dimension, Parameters
 
 GAP_SCALE = 0.02
+USELESS_RATIO = 1.05  # of a loss to the best one: beyond it no blend takes a model
 _ATTEMPTS = 20
 
 
@@ -46,15 +48,19 @@ class Proposer:
 
     def __init__(self, algorithms: Sequence[Algorithm], seed: int) -> None:
         self._courses = [_Course(algorithm, list(algorithm.starts)) for algorithm in algorithms]
+        self._order = [name for name in START_ORDER if name in {algorithm.name for algorithm in algorithms}]
         self._generator = numpy.random.default_rng(seed)
         self._seed = seed
         self._number = 0
 
     def propose(self, within: Mapping[str, bool]) -> Proposal | None:
         """The next one, of a learner that `within` says has the time; None where no learner has."""
-        for course in self._rounds_of_starts(within):
-            return self._issue(course, course.waiting.pop(0), is_start=True)
-        open_courses = [course for course in self._courses if course.best and within.get(course.algorithm.name, True)]
+        for name in self._order:
+            if within.get(name, True):
+                self._order.remove(name)
+                course = self._course_named(name)
+                return self._issue(course, course.waiting.pop(0), is_start=True)
+        open_courses = [course for course in self._promising() if within.get(course.algorithm.name, True)]
         while open_courses:
             course = self._draw(open_courses)
             parameters = self._move(course)
@@ -65,17 +71,17 @@ class Proposer:
 
     def learn(self, proposal: Proposal, loss: float, seconds: float) -> None:
         """What a configuration scored (a guess will do where it was given up early); NaN where it failed."""
-        course = self._course_of(proposal)
+        course = self._course_named(proposal.algorithm.name)
         if course.searcher is not None and not proposal.is_start:
             outcome = None if math.isnan(loss) else {"loss": loss, "time_total_s": seconds}
             course.searcher.on_trial_complete(str(proposal.number), outcome, error=outcome is None)
         if loss < course.loss:
             course.loss, course.best = loss, proposal.parameters
 
-    def _rounds_of_starts(self, within: Mapping[str, bool]) -> list[_Course]:
-        """Learners that have starts left, those that have used fewest first."""
-        left = [course for course in self._courses if course.waiting and within.get(course.algorithm.name, True)]
-        return sorted(left, key=lambda course: len(course.algorithm.starts) - len(course.waiting))
+    def _promising(self) -> list[_Course]:
+        """Learners whose best is near enough to the best of all."""
+        lowest = min(course.loss for course in self._courses)
+        return [course for course in self._courses if course.best and course.loss <= lowest * USELESS_RATIO]
 
     def _issue(self, course: _Course, parameters: Parameters, *, is_start: bool) -> Proposal:
         settled = course.algorithm.settle(parameters)
@@ -101,8 +107,8 @@ class Proposer:
                 return dict(found)
         return None
 
-    def _course_of(self, proposal: Proposal) -> _Course:
-        return next(course for course in self._courses if course.algorithm is proposal.algorithm)
+    def _course_named(self, name: str) -> _Course:
+        return next(course for course in self._courses if course.algorithm.name == name)
 
 
 def _searcher(course: _Course, seed: int) -> Any:

@@ -39,10 +39,10 @@ from bankmlops.types import AutoMLConfig, Parity, RunStatus
 Array = numpy.ndarray[Any, Any]
 
 SEARCH_FOLDER = "search"
-_CLOSING_SECONDS = 5.0  # blending, charts, parity, explanation, report and files, for a small table
+_CLOSING_SECONDS = 4.0  # blending, charts, parity, explanation, report and files, for a small table
 _REPORT_SECONDS = 0.5  # of these
 _CLOSING_SECONDS_A_MILLION_ROWS = 60.0
-_SHOWN_MEMBERS = 4  # as many members' refits are kept in mind while the search goes on
+_SHOWN_MEMBERS = 3  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
 LEAST_SECONDS = 30.0  # that a run has for its first trial, whatever its budget: a model late is better than none
 _TICK_SECONDS = 0.5

@@ -18,15 +18,14 @@ import numpy
 from bankmlops.automl.algorithms import Algorithm
 from bankmlops.automl.executor import Executor
 from bankmlops.automl.metrics import classification_metrics, log_loss
-from bankmlops.automl.proposals import Proposal, Proposer
+from bankmlops.automl.proposals import USELESS_RATIO, Proposal, Proposer
 from bankmlops.automl.results import Trial
 from bankmlops.automl.tasks import FitResult, FitTask
 from bankmlops.types import RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
-# A configuration is given up where its first folds are so much worse than its learner's best, or than the best of all.
-GIVE_UP_RATIO, USELESS_RATIO = 1.01, 1.05
+GIVE_UP_RATIO = 1.01  # of the loss on the first folds to that of the learner's best: beyond it a configuration is given up
 _POLL_SECONDS = 0.25
 # How much of the time that is left boosting may take: the very first trial has to end, so it is kept short.
 _FIRST_SHARE, _LATER_SHARE = 0.5, 0.8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bankmlops.automl.algorithms import ALGORITHMS, algorithm_named
+from bankmlops.automl.algorithms import ALGORITHMS, START_ORDER, algorithm_named
 from bankmlops.automl.proposals import Proposal, Proposer
 
 
@@ -25,10 +25,23 @@ def _play(seed: int, tries: int) -> list[Proposal]:
     return tried
 
 
-def test_every_learner_has_its_start_first() -> None:
-    """The first proposals are each learner's first starting point, the quickest learner's first, then the strongest's."""
-    names = [proposal.algorithm.name for proposal in _play(1, len(ALGORITHMS))]
-    assert names == [algorithm.name for algorithm in ALGORITHMS]
+def test_the_starting_points_come_first() -> None:
+    """The first proposals are the starting points in their order: the quickest learner's, then the strongest's."""
+    names = [proposal.algorithm.name for proposal in _play(1, len(START_ORDER))]
+    assert tuple(names) == START_ORDER
+    assert sorted(START_ORDER) == sorted(algorithm.name for algorithm in ALGORITHMS for _ in algorithm.starts)
+
+
+def test_a_learner_far_behind_is_not_searched_on() -> None:
+    """Where a learner's best is beyond what a blend would take, only its starting point is tried."""
+    proposer = Proposer(ALGORITHMS, 1)
+    names = []
+    for _ in range(30):
+        proposal = proposer.propose({})
+        assert proposal is not None
+        proposer.learn(proposal, 0.25 if proposal.algorithm.name == "LogisticRegression" else _quality(proposal), 1.0)
+        names.append(proposal.algorithm.name)
+    assert names.count("LogisticRegression") == 1
 
 
 def test_the_search_gets_closer() -> None:

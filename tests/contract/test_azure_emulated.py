@@ -23,7 +23,7 @@ class TestAzureEmulated(BackendContract):
     @pytest.fixture(scope="class")
     def backend(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
         folder = tmp_path_factory.mktemp("azure")
-        with emulated_azure(folder / "emulator", time_scale=0.04):
+        with emulated_azure(folder / "emulator", time_scale=0.02):
             yield AzureBackend(find_configuration(folder=folder))
 
     @pytest.fixture(scope="class")

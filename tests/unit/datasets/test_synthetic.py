@@ -182,7 +182,7 @@ def test_folder_that_can_not_be_written(tmp_path: Path) -> None:
 def test_full_disk(tmp_path: Path, suffix: str) -> None:
     """A disk that takes no more is one line; the file that was there stays, and nothing half-written does."""
     program = (
-        "import re, sys\n"
+        "import resource, sys\n"
         "from pathlib import Path\n"
         "from bankmlops.datasets import synthesize\n"
         "from bankmlops.errors import BackendUnavailableError\n"

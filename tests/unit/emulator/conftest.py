@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import uvicorn
 from bankmlops.emulator.app import create_app
 from bankmlops.emulator.instance import Addresses, Emulator
 from support.served_emulator import Served
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # plain HTTP: to read the authorities anew for each test would cost 50 ms
 
 
 @pytest.fixture(scope="module")
@@ -36,5 +39,5 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator
 @pytest.fixture
 def served(serving: tuple[Emulator, str]) -> Iterator[Served]:
     emulator, url = serving
-    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30, verify=NO_TLS) as client:
         yield Served(emulator, client)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, InvalidRequestError
-from bankmlops.flow import Evidence, FlowConfig, Step, run_flow
+from bankmlops.evidence import Evidence, Step
+from bankmlops.flow import FlowConfig, run_flow
 from bankmlops.types import CostlyResource, Dataset, DataSource, PipelineRun, Run, Workspace
 from support.memory_backend import MemoryBackend
 

@@ -20,7 +20,7 @@ from bankmlops.cli.words import Minutes, PipelineMinutes
 from bankmlops.types import CostlyResource, DataSource
 
 if TYPE_CHECKING:
-    from bankmlops.flow import Evidence
+    from bankmlops.evidence import Evidence
 
 CACHE = Path("data")
 SCORED_ROWS = 2
@@ -67,7 +67,8 @@ def e2e(
 ) -> None:
     """Run the whole flow: data, AutoML, model, endpoint, logs, scoring, load, pipeline. All is taken down in the end."""
     from bankmlops.cli.flow_report import FlowReport
-    from bankmlops.flow import Evidence, FlowConfig, run_flow
+    from bankmlops.evidence import Evidence
+    from bankmlops.flow import FlowConfig, run_flow
 
     found = Evidence()
     budgets = {"AutoML": minutes, "trigger pipeline": pipeline_minutes}
@@ -115,7 +116,7 @@ def _looked_at(session: Session, asked: Table, source: DataSource) -> tuple[str,
 @contextmanager
 def _told(session: Session, found: Evidence, write: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
     """Whatever becomes of the flow, its evidence is written, and printed where JSON was asked for."""
-    from bankmlops.flow import evidence_document
+    from bankmlops.evidence import evidence_document
 
     surroundings = _surroundings(session)  # before anything can have changed them
     try:

@@ -15,7 +15,7 @@ from bankmlops.cli.text import one_line
 from bankmlops.types import PipelineRun, Run
 
 if TYPE_CHECKING:
-    from bankmlops.flow import Step
+    from bankmlops.evidence import Step
 
 NAME_WIDTH = 22
 

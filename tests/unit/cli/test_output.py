@@ -22,7 +22,7 @@ from bankmlops.cli.flow_report import FlowReport
 from bankmlops.cli.output import plain
 from bankmlops.cli.text import one_line
 from bankmlops.errors import BackendUnavailableError
-from bankmlops.flow import Step
+from bankmlops.evidence import Step
 from bankmlops.types import EndpointKeys, PipelineRun, RunStatus, StepRun
 from support.memory_backend import DONE, MemoryBackend
 

@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 WORKSPACE ?= .bankmlops
-JOBS ?= 2
+JOBS ?= 3
 ARGS ?=
 
 venv := .venv

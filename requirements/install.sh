@@ -12,5 +12,8 @@ fi
 echo "Setting up $folder from requirements/$lock.txt (once; a minute or two) ..." >&2
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
-"${pip[@]}" install --require-hashes --requirement "requirements/$lock.txt"
+# The lock is the whole resolution. A resolver beside it could still fail: pip 23 looks at the newest release for a name with an extra.
+# Python compiles a module when it is first imported; compiling all of them here would take longer than the download.
+"${pip[@]}" install --no-deps --no-compile --require-hashes --requirement "requirements/$lock.txt"
 "${pip[@]}" install --no-deps --no-build-isolation --editable .
+"${pip[@]}" check

@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 WORKSPACE ?= .bankmlops
-JOBS ?= 3
+JOBS ?= 2
 ARGS ?=
 
 venv := .venv
@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system bench-automl bench-scoring bench-emulator lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system bench-automl bench-scoring bench-batch bench-emulator lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,9 @@ bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
 
 bench-scoring: $(venv)/dev.stamp ## The scoring service against a plain ASGI app
 	$(bin)/python benchmarks/scoring.py $(ARGS)
+
+bench-batch: $(venv)/dev.stamp ## Batch scoring against bare onnxruntime
+	$(bin)/python benchmarks/batch.py $(ARGS)
 
 bench-emulator: $(venv)/dev.stamp ## The emulator's start-up and its own time a request
 	$(bin)/python benchmarks/emulator.py $(ARGS)

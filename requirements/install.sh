@@ -13,7 +13,9 @@ echo "Setting up $folder from requirements/$lock.txt (once; a minute or two) ...
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
 # The lock is the whole resolution. A resolver beside it could still fail: pip 23 looks at the newest release for a name with an extra.
-# Python compiles a module when it is first imported; compiling all of them here would take longer than the download.
+# pip compiles on one core; Python itself does it on all.
 "${pip[@]}" install --no-deps --no-compile --require-hashes --requirement "requirements/$lock.txt"
 "${pip[@]}" install --no-deps --no-build-isolation --editable .
 "${pip[@]}" check
+packages=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+"$folder/bin/python" -W ignore -m compileall -q -j 0 "$packages" || true # some packages bring code for other versions

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.algorithms import START_ORDER, Algorithm, Dimension, Parameters
+from bankmlops.automl.algorithms import START_ORDER, Algorithm, Parameters
+from bankmlops.automl.local_search import local_search
 
 GAP_SCALE = 0.02
 USELESS_RATIO = 1.05  # of a loss to the best one: beyond it no blend takes a model
@@ -69,11 +70,23 @@ class Proposer:
             open_courses.remove(course)
         return None
 
-    def learn(self, proposal: Proposal, loss: float, seconds: float) -> None:
+    def recall(self, number: int, algorithm: Algorithm, parameters: Parameters) -> Proposal:
+        """A configuration that an earlier search proposed: it is not proposed again, and its number is taken."""
+        course = self._course_named(algorithm.name)
+        starts = [start for start in course.waiting if algorithm.settle(start) == parameters]
+        for start in starts:
+            course.waiting.remove(start)
+            self._order.remove(algorithm.name)
+        course.tried.add(repr(parameters))
+        self._number = max(self._number, number + 1)
+        return Proposal(number, algorithm, parameters, is_start=bool(starts))
+
+    def learn(self, proposal: Proposal, loss: float) -> None:
         """What a configuration scored (a guess will do where it was given up early); NaN where it failed."""
         course = self._course_named(proposal.algorithm.name)
         if course.searcher is not None and not proposal.is_start:
-            outcome = None if math.isnan(loss) else {"loss": loss, "time_total_s": seconds}
+            # Not what it took: that is the machine's, and the same seed is to be the same search.
+            outcome = None if math.isnan(loss) else {"loss": loss}
             course.searcher.on_trial_complete(str(proposal.number), outcome, error=outcome is None)
         if loss < course.loss:
             course.loss, course.best = loss, proposal.parameters
@@ -98,7 +111,8 @@ class Proposer:
     def _move(self, course: _Course) -> Parameters | None:
         """A configuration near the best that was not tried yet; None where the search has closed in on it."""
         if course.searcher is None:
-            course.searcher = _searcher(course, self._seed)
+            start = {name: course.best[name] for name in course.algorithm.space}
+            course.searcher = local_search(course.algorithm.space, start, course.loss, self._seed)
         for _ in range(_ATTEMPTS):
             found = course.searcher.suggest(str(self._number))
             if found is None:
@@ -109,24 +123,3 @@ class Proposer:
 
     def _course_named(self, name: str) -> _Course:
         return next(course for course in self._courses if course.algorithm.name == name)
-
-
-def _searcher(course: _Course, seed: int) -> Any:
-    """FLAML's local search (FLOW2: Wu, Wang and Huang, AAAI 2021), started from the best configuration so far."""
-    from flaml.tune.searcher.flow2 import FLOW2
-
-    start = {name: course.best[name] for name in course.algorithm.space}
-    space = {name: _domain(dimension) for name, dimension in course.algorithm.space.items()}
-    searcher = FLOW2(start, metric="loss", mode="min", space=space, seed=seed)
-    searcher.best_obj = course.loss
-    return searcher
-
-
-def _domain(dimension: Dimension) -> Any:
-    from flaml import tune
-
-    if dimension.integer:
-        make = tune.lograndint if dimension.log else tune.randint
-        return make(int(dimension.low), int(dimension.high) + 1)
-    make = tune.loguniform if dimension.log else tune.uniform
-    return make(dimension.low, dimension.high)

@@ -20,7 +20,7 @@ def _play(seed: int, tries: int) -> list[Proposal]:
     for _ in range(tries):
         proposal = proposer.propose({})
         assert proposal is not None
-        proposer.learn(proposal, _quality(proposal), 1.0)
+        proposer.learn(proposal, _quality(proposal))
         tried.append(proposal)
     return tried
 
@@ -39,7 +39,7 @@ def test_a_learner_far_behind_is_not_searched_on() -> None:
     for _ in range(30):
         proposal = proposer.propose({})
         assert proposal is not None
-        proposer.learn(proposal, 0.25 if proposal.algorithm.name == "LogisticRegression" else _quality(proposal), 1.0)
+        proposer.learn(proposal, 0.25 if proposal.algorithm.name == "LogisticRegression" else _quality(proposal))
         names.append(proposal.algorithm.name)
     assert names.count("LogisticRegression") == 1
 
@@ -82,5 +82,5 @@ def test_a_failed_learner_is_not_searched_on() -> None:
     proposer = Proposer([algorithm_named("LogisticRegression")], 1)
     proposal = proposer.propose({})
     assert proposal is not None
-    proposer.learn(proposal, math.nan, 1.0)
+    proposer.learn(proposal, math.nan)
     assert proposer.propose({}) is None

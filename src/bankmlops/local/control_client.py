@@ -16,6 +16,7 @@ from bankmlops.errors import (
 )
 from bankmlops.local.control_files import ControlFiles
 from bankmlops.local.control_process import find_control_server
+from bankmlops.local.loopback import OPTIONS
 
 _TIMEOUT_SECONDS = 60.0
 _ERRORS: dict[int, type[BankMLOpsError]] = {
@@ -50,7 +51,7 @@ class ControlClient:
             raise BackendUnavailableError("no control server runs in this workspace; start it with `bankmlops up`")
         headers = {"Authorization": f"Bearer {self._files.token()}"}
         try:
-            with httpx.Client(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+            with httpx.Client(timeout=_TIMEOUT_SECONDS, **OPTIONS) as client:
                 answer = client.request(method, server.url + path, json=body, headers=headers)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__

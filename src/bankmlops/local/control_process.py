@@ -10,6 +10,7 @@ import psutil
 
 from bankmlops.errors import BackendUnavailableError
 from bankmlops.local.control_files import ControlFiles, ControlRecord
+from bankmlops.local.loopback import OPTIONS
 from bankmlops.local.processes import ProcessIdentity, is_alive, start_detached
 from bankmlops.local.workspace import LocalWorkspace
 
@@ -75,7 +76,7 @@ def _wait_until_it_answers(files: ControlFiles, process: ProcessIdentity) -> Con
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/", timeout=5.0, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(f"{url}/", timeout=5.0, **OPTIONS).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 

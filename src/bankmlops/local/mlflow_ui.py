@@ -21,6 +21,7 @@ import httpx
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictError, NotFoundError
 from bankmlops.local.disk import disk_errors
 from bankmlops.local.log_tail import last_lines
+from bankmlops.local.loopback import OPTIONS
 from bankmlops.local.mlflow_store import silence, store_exists
 from bankmlops.local.workspace import LocalWorkspace
 
@@ -116,7 +117,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path)
         if server.poll() is not None:
             raise _ended(server, log)
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/health", timeout=5.0, trust_env=False).is_success:
+            if httpx.get(f"{url}/health", timeout=5.0, **OPTIONS).is_success:
                 return
         time.sleep(_POLL_SECONDS)
     raise BackendUnavailableError(f"MLflow's server did not answer at {url} within {_START_SECONDS:.0f} s; see {log}")

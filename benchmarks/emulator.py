@@ -137,15 +137,19 @@ def _request_times(running: Running, sessions: int) -> dict[str, list[float]]:
 
 
 def _workspace(running: Running, connection: Connection) -> sdk_calls.Workspace:
-    """A token as the SDK gets it, the workspace's id, and the account of its default datastore."""
+    """Tokens as the SDK gets them, the workspace's id, and the account of its default datastore."""
     identity = json.loads((running.state / "secrets.json").read_text(encoding="utf-8"))["msi"]
-    path = f"/msi/{identity}/token?resource=https://management.azure.com/"
-    token = json.loads(connection.exchange(request("GET", path, {})).body)["access_token"]
+    token, storage_token = (_token(connection, identity, host) for host in ("management.azure.com", "storage.azure.com"))
     headers = {"Authorization": f"Bearer {token}"}
     found = json.loads(connection.exchange(request("GET", WORKSPACE, headers)).body)
     store = json.loads(connection.exchange(request("GET", f"/datastore/v1.0{WORKSPACE}/default", headers)).body)
     account = store["azureStorageSection"]["accountName"]
-    return sdk_calls.Workspace(WORKSPACE, found["properties"]["workspaceId"], account, token, identity)
+    return sdk_calls.Workspace(WORKSPACE, found["properties"]["workspaceId"], account, token, storage_token, identity)
+
+
+def _token(connection: Connection, identity: str, host: str) -> str:
+    path = f"/msi/{identity}/token?resource=https://{host}/"
+    return str(json.loads(connection.exchange(request("GET", path, {})).body)["access_token"])
 
 
 @contextmanager

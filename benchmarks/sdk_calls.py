@@ -18,12 +18,14 @@ _LOCATION = {"location": "westeurope", "properties": {"computeType": "AmlCompute
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Where the calls go: ARM id, workspace id, storage account; and the secrets, which are in no repr."""
+    """Where the calls go: ARM id, workspace id, storage account; and the secrets, which no repr shows: tokens for ARM and for the
+    storage, and the managed identity's."""
 
     path: str
     id: str
     account: str
     token: str = field(repr=False)
+    storage_token: str = field(repr=False)
     identity: str = field(repr=False)
 
 
@@ -65,7 +67,7 @@ def session(workspace: Workspace, number: int) -> Sequence[Call]:
     calls.blob("blob: write", "PUT", f"/bench/{number}.bin", b"x" * FILE_BYTES)
     calls.blob("blob: read", "GET", f"/bench/{number}.bin")
     calls.blob("blobs: list", "GET", f"/bench?restype=container&comp=list&prefix={number}")
-    calls.add("run: event", "POST", f"{history}/runs/{run}/events", _event("End"))
+    calls.add("run: event", "POST", f"{history}/runs/{run}/events", _event("Completed"))
     return calls.made
 
 
@@ -81,7 +83,7 @@ class _Calls:
     def blob(self, name: str, method: str, path: str, body: object = b"") -> None:
         """The same under the storage account's own host name."""
         host = f"{self._workspace.account}.blob.core.windows.net"
-        self._add(name, method, path, {"Authorization": f"Bearer {self._workspace.token}", "Host": host}, body)
+        self._add(name, method, path, {"Authorization": f"Bearer {self._workspace.storage_token}", "Host": host}, body)
 
     def identity(self) -> None:
         """A token of the managed identity."""

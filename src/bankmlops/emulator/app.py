@@ -1,10 +1,13 @@
 """The ASGI application: one router a service, behind one door that checks who knocks.
 
-A service's module has a `router`. It stands in `PROTECTED` (a bearer token is checked before any of its routes) or in `OPEN` (it
-needs none, or checks for itself). A route gets at the state through `wire.Workspace` or `wire.EmulatorState`.
+A service's module has a `router`. It stands in `RESOURCE_MANAGER` or `MACHINE_LEARNING` (a bearer token for that audience is
+checked before any of its routes) or in `OPEN` (it needs none, or checks for itself). A route gets at the state through
+`wire.Workspace` or `wire.EmulatorState`. It is `async` where it is done in a moment, and so is spared the way through a thread.
 """
 
 from __future__ import annotations
+
+from collections.abc import Set
 
 from starlette.requests import Request
 
@@ -37,7 +40,7 @@ from bankmlops.emulator.blob_wire import answer_storage_error
 from bankmlops.emulator.door import Door
 from bankmlops.emulator.errors import answer_error
 from bankmlops.emulator.instance import Emulator
-from bankmlops.emulator.routing import Application, Router
+from bankmlops.emulator.routing import Application, Endpoint, Router
 
 OPEN: tuple[Router, ...] = (
     auth.router,
@@ -46,9 +49,8 @@ OPEN: tuple[Router, ...] = (
     control.router,
     service_front.router,
 )
-PROTECTED: tuple[Router, ...] = (
-    arm.router,
-    computes.router,
+RESOURCE_MANAGER: tuple[Router, ...] = (arm.router, computes.router)
+MACHINE_LEARNING: tuple[Router, ...] = (
     run_history.router,
     metrics.router,
     artifacts.router,
@@ -64,15 +66,22 @@ PROTECTED: tuple[Router, ...] = (
     published_pipelines.router,
     schedules.router,
 )
-
-
-async def _check_token(request: Request) -> None:
-    tokens.verify(request.state.emulator, request.headers.get("authorization"))
+PROTECTED = (*RESOURCE_MANAGER, *MACHINE_LEARNING)
 
 
 def create_app(emulator: Emulator) -> Door:
     """The whole emulator as one ASGI application: Azure's services, and blob storage under its own host names."""
-    protected = [router.with_check(_check_token) for router in PROTECTED]
+    protected = [
+        *(router.with_check(_token_for(tokens.MANAGEMENT)) for router in RESOURCE_MANAGER),
+        *(router.with_check(_token_for(tokens.MACHINE_LEARNING)) for router in MACHINE_LEARNING),
+    ]
     services = Application([*protected, *OPEN, unanswered.router], emulator, answer_error)
     storage = Application([blob.router, blob.otherwise], emulator, answer_storage_error)
     return Door(emulator, services, storage)
+
+
+def _token_for(audiences: Set[str]) -> Endpoint:
+    async def check(request: Request) -> None:
+        tokens.verify(request.state.emulator, request.headers.get("authorization"), audiences)
+
+    return check

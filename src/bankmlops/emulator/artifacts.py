@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from bankmlops.emulator.blob_wire import receive
 from bankmlops.emulator.blobs import Blob, BlobName
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.storage_auth import signed_url
-from bankmlops.emulator.wire import WS, JsonBody, RawBody, Workspace, now
+from bankmlops.emulator.wire import WS, JsonBody, Workspace, now
 from bankmlops.errors import NotFoundError
 
 router = Router(prefix="/artifact/v2.0" + WS + "/artifacts")
@@ -22,14 +24,14 @@ _LOG_FOLDERS = ("azureml-logs/", "user_logs/", "logs/", "system_logs/")
 
 
 @router.post("/metadata")
-def create(workspace: Workspace, body: JsonBody) -> Document:
+async def create(workspace: Workspace, body: JsonBody) -> Document:
     """One artifact, its bytes to follow."""
     return _register(workspace, body["origin"], body["container"], body["path"])
 
 
 @router.post("/batch/metadata/{origin}/{container}")
 @router.post("/batch/metadata/{origin}/{container}/{path:path}")
-def create_batch(workspace: Workspace, origin: str, container: str, body: JsonBody) -> Document:
+async def create_batch(workspace: Workspace, origin: str, container: str, body: JsonBody) -> Document:
     """Several artifacts, and the signed URLs that their bytes are to be written to."""
     made = {each["path"]: _register(workspace, origin, container, each["path"]) for each in body["paths"]}
     contents = {path: _content_information(workspace, artifact, "rcw") for path, artifact in made.items()}
@@ -37,7 +39,7 @@ def create_batch(workspace: Workspace, origin: str, container: str, body: JsonBo
 
 
 @router.get("/metadata/{origin}/{container}/{path:path}")
-def get_metadata(workspace: Workspace, origin: str, container: str, path: str) -> Document:
+async def get_metadata(workspace: Workspace, origin: str, container: str, path: str) -> Document:
     """One artifact."""
     return _existing(workspace, origin, container, path)
 
@@ -52,40 +54,42 @@ def delete(workspace: Workspace, origin: str, container: str, path: str) -> Resp
 
 
 @router.get("/contentinfo/{origin}/{container}/{path:path}")
-def get_content_information(workspace: Workspace, origin: str, container: str, path: str) -> Document:
+async def get_content_information(workspace: Workspace, origin: str, container: str, path: str) -> Document:
     """A signed URL to read one artifact by."""
     return _content_information(workspace, _existing(workspace, origin, container, path), "r")
 
 
 @router.get("/write/{origin}/{container}/{path:path}")
-def get_write_url(workspace: Workspace, origin: str, container: str, path: str) -> Document:
+async def get_write_url(workspace: Workspace, origin: str, container: str, path: str) -> Document:
     """A signed URL to write one artifact by."""
     return _content_information(workspace, _register(workspace, origin, container, path), "rcw")
 
 
 @router.get("/prefix/contentinfo/{origin}/{container}")
 @router.get("/prefix/contentinfo/{origin}/{container}/{path:path}")
-def list_content_information(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
+async def list_content_information(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
     """Signed URLs to all artifacts under a path."""
     found = _under(workspace, origin, container, path)
     return {"value": [_content_information(workspace, each, "r") for each in found], "continuationToken": None, "nextLink": None}
 
 
 @router.get("/content/{origin}/{container}/{path:path}")
-def download(workspace: Workspace, origin: str, container: str, path: str) -> Response:
+async def download(workspace: Workspace, origin: str, container: str, path: str) -> Response:
     """The bytes of one artifact."""
     return FileResponse(get_blob(workspace, origin, container, path).path, media_type="application/octet-stream")
 
 
 @router.post("/content/{origin}/{container}/{path:path}")
-def upload(workspace: Workspace, origin: str, container: str, path: str, body: RawBody) -> Document:
+async def upload(workspace: Workspace, origin: str, container: str, path: str, request: Request) -> Document:
     """One artifact with its bytes."""
-    return put_artifact(workspace, origin, container, path, body)
+    incoming = await receive(workspace.emulator.blobs, request)
+    workspace.emulator.blobs.keep(incoming, blob_name(workspace, origin, container, path))
+    return _register(workspace, origin, container, path)
 
 
 @router.get("/{origin}/{container}")
 @router.get("/{origin}/{container}/{path:path}")
-def list_artifacts(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
+async def list_artifacts(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
     """The artifacts of a container, under a path if one is given."""
     return {"value": _under(workspace, origin, container, path), "continuationToken": None, "nextLink": None}
 

@@ -40,10 +40,15 @@ def show_terms(workspace: WorkspaceState, run_id: str, asked_minutes: float, min
 
 def show_setup(workspace: WorkspaceState, run_id: str, facts: TableFacts) -> None:
     """Set-up has ended: what it found out, and the guardrails. Idempotent."""
-    if PROBLEM_INFO in runs.get_run(workspace, run_id)["properties"]:
+    if is_set_up(runs.get_run(workspace, run_id)):
         return
     artifacts.put_run_text(workspace, run_id, automl_files.GUARDRAILS, automl_files.guardrails(facts))
     runs.update_run(workspace, run_id, {"properties": {PROBLEM_INFO: automl_files.problem_info(facts)}})
+
+
+def is_set_up(run: Document) -> bool:
+    """Whether set-up has ended, one way or the other."""
+    return PROBLEM_INFO in run["properties"] or run["status"] in runs.FINAL
 
 
 def show_progress(workspace: WorkspaceState, run_id: str, run: Run) -> None:

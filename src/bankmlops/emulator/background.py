@@ -33,11 +33,13 @@ class Background:
 
     def start(self) -> None:
         """Begin, and take up what an earlier process left unfinished."""
+        self._emulator.is_at_work = True
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """End every process that was started here. Unfinished runs begin anew, and services come back, with the next start."""
+        self._emulator.is_at_work = False
         self._stopping.set()
         for thread in self._threads:
             thread.join(STOP_SECONDS)
@@ -48,6 +50,7 @@ class Background:
         schedules.advance(self._emulator)
         pipeline_bridge.advance(self._emulator)
         automl_bridge.advance(self._emulator)
+        self._emulator.store.checkpoint()
 
     def _repeat(self, advance: Callable[[], None]) -> None:
         while not self._stopping.is_set():

@@ -21,9 +21,10 @@ from bankmlops.emulator.blob_wire import (
     listing,
     parse_block_list,
     parse_range,
+    receive,
     storage_error,
 )
-from bankmlops.emulator.blobs import Blob, BlobName, BlobStore, Incoming
+from bankmlops.emulator.blobs import Blob, BlobName, BlobStore
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.storage_auth import check_access
 from bankmlops.emulator.wire import EmulatorState
@@ -35,7 +36,7 @@ _IN_ONE_PIECE = 4 << 20
 _SOURCES = ("x-ms-copy-source",)
 
 
-def _check(request: Request, emulator: EmulatorState, container: str) -> None:
+async def _check(request: Request, emulator: EmulatorState, container: str) -> None:
     check_access(emulator, request, request.scope["storage_account"], container)
 
 
@@ -55,13 +56,13 @@ def list_blobs(container: str, request: Request, emulator: EmulatorState) -> Res
 
 
 @router.head("/{container}")
-def get_container() -> Response:
+async def get_container() -> Response:
     """Any container exists."""
     return Response(status_code=200, headers=common_headers())
 
 
 @router.put("/{container}")
-def create_container() -> Response:
+async def create_container() -> Response:
     """It is there already, whatever its name."""
     return Response(status_code=201, headers=common_headers())
 
@@ -81,14 +82,14 @@ async def put(container: str, name: str, request: Request, emulator: EmulatorSta
 
 
 @router.head("/{container}/{name:path}")
-def get_properties(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
+async def get_properties(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
     """Size, type, etag and MD5."""
     blob = _existing(emulator.blobs, request, container, name)
     return Response(status_code=200, headers={**blob_headers(blob), "Content-Length": str(blob.size), "Content-MD5": blob.md5})
 
 
 @router.get("/{container}/{name:path}")
-def get(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
+async def get(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
     """The bytes: all, or 206 and the range asked for; `?comp=blocklist` the blocks that are not committed."""
     comp = request.query_params.get("comp", "")
     if comp == "blocklist":
@@ -127,7 +128,7 @@ async def _put_blob(blobs: BlobStore, name: BlobName, request: Request) -> Respo
             501, "NotImplemented", f"the emulator keeps block blobs that are sent to it, no {kind} and no copies"
         )
     _check_overwriting(blobs, name, request)
-    incoming = await _receive(blobs, request)
+    incoming = await receive(blobs, request)
     blob = blobs.keep(incoming, name, _content_type(request))
     return _created(blob)
 
@@ -136,7 +137,7 @@ async def _put_block(blobs: BlobStore, name: BlobName, request: Request) -> Resp
     block = request.query_params.get("blockid", "")
     if not block or len(block) > 128:
         raise InvalidRequestError("comp=block needs a blockid of at most 128 characters")
-    incoming = await _receive(blobs, request)
+    incoming = await receive(blobs, request)
     md5 = incoming.md5
     blobs.stage_block(incoming, name, block)
     return Response(status_code=201, headers={**common_headers(), "Content-MD5": md5, "x-ms-request-server-encrypted": "true"})
@@ -148,21 +149,6 @@ async def _put_block_list(blobs: BlobStore, name: BlobName, request: Request) ->
     _check_overwriting(blobs, name, request)
     blob = blobs.commit_blocks(name, parse_block_list(await request.body()), _content_type(request))
     return _created(blob)
-
-
-async def _receive(blobs: BlobStore, request: Request) -> Incoming:
-    """The body, checked against the MD5 that came with it; nothing stays behind where it breaks off."""
-    incoming = blobs.receive()
-    try:
-        async for chunk in request.stream():
-            incoming.write(chunk)
-        expected = request.headers.get("content-md5")
-        if expected and expected != incoming.md5:
-            raise InvalidRequestError("Md5Mismatch: the bytes that arrived have another MD5 than the request says")
-    except BaseException:
-        incoming.discard()
-        raise
-    return incoming
 
 
 def _content_type(request: Request) -> str:

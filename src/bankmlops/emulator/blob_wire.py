@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bankmlops.emulator.blobs import Blob
+from bankmlops.emulator.blobs import Blob, BlobStore, Incoming
 from bankmlops.emulator.instance import BLOB_SUFFIX
 from bankmlops.emulator.storage_auth import SAS_VERSION
 from bankmlops.errors import AuthenticationError, BankMLOpsError, ConflictError, InvalidRequestError, NotFoundError
@@ -56,6 +56,21 @@ def blob_headers(blob: Blob) -> dict[str, str]:
 def http_date(moment: datetime) -> str:
     """RFC 7231: `Mon, 23 Nov 2026 00:00:00 GMT`."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+async def receive(blobs: BlobStore, request: Request) -> Incoming:
+    """The body, checked against the MD5 that came with it; nothing stays behind where it breaks off."""
+    incoming = blobs.receive()
+    try:
+        async for chunk in request.stream():
+            incoming.write(chunk)
+        expected = request.headers.get("content-md5")
+        if expected and expected != incoming.md5:
+            raise InvalidRequestError("Md5Mismatch: the bytes that arrived have another MD5 than the request says")
+    except BaseException:
+        incoming.discard()
+        raise
+    return incoming
 
 
 def parse_range(request: Request, size: int) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS blocks (
   account TEXT NOT NULL, container TEXT NOT NULL, name TEXT NOT NULL, block TEXT NOT NULL, size INTEGER NOT NULL,
   file TEXT NOT NULL, PRIMARY KEY (account, container, name, block)) WITHOUT ROWID
 """
+_LAST_CHARACTER = chr(0x10FFFF)  # Unicode's last, which stands for no character
 _COLUMNS = "account, container, name, size, md5, etag, modified, content_type, file"
 _SELECT = f"SELECT {_COLUMNS} FROM blobs WHERE account = ? AND container = ?"  # noqa: S608  no part of it is a client's
 _INSERT = f"INSERT OR REPLACE INTO blobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
@@ -97,10 +98,7 @@ class BlobStore:
 
     def receive(self) -> Incoming:
         """Begin to take bytes; hand the result to `keep` or `stage_block`, or `discard` it."""
-        name = secrets.token_hex(16)
-        folder = self._folder / name[:2]
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / name
+        path = self._folder / secrets.token_hex(16)
         return Incoming(path, path.open("xb"))
 
     def keep(self, incoming: Incoming, name: BlobName, content_type: str = "application/octet-stream") -> Blob:
@@ -139,8 +137,8 @@ class BlobStore:
     def find(self, account: str, container: str, prefix: str = "") -> list[Blob]:
         """The blobs whose names begin with `prefix`, by name."""
         rows = self._store.execute(
-            f"{_SELECT} AND substr(name, 1, ?) = ? ORDER BY name",
-            (account, container, len(prefix), prefix),
+            f"{_SELECT} AND name >= ? AND name < ? ORDER BY name",
+            (account, container, prefix, prefix + _LAST_CHARACTER),
         )
         return [self._blob(row) for row in rows]
 

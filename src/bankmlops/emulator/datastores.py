@@ -43,7 +43,7 @@ def create(workspace: Workspace, body: JsonBody) -> Document:
 
 
 @router.get("/datastores/{name}")
-def get(workspace: Workspace, name: str) -> Document:
+async def get(workspace: Workspace, name: str) -> Document:
     """One datastore, with its key."""
     return get_datastore(workspace, name)
 
@@ -64,7 +64,7 @@ def delete(workspace: Workspace, name: str) -> Response:
 
 
 @router.get("/default")
-def get_default(workspace: Workspace) -> Document:
+async def get_default(workspace: Workspace) -> Document:
     """The datastore that uploads go to."""
     return get_datastore(workspace, str(workspace.record["default_datastore"]))
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bankmlops.emulator.state import Document
 from bankmlops.errors import InvalidRequestError
-
-Predicate = Callable[[Document], bool]
 
 _TOKEN = re.compile(r"""\s*(?:([()])|"([^"]*)"|'([^']*)'|([^\s()]+))""")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -28,24 +27,35 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _MAX_LENGTH = 16_384
 
 
-def matches(expression: str | None) -> Predicate:
-    """The test that an expression stands for; an empty one holds for all. Raises `InvalidRequestError`."""
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A test of documents, and what any that pass have in their top-level fields (lower-case), so that no others need be read."""
+
+    test: Callable[[Document], bool]
+    required: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, document: Document) -> bool:
+        return self.test(document)
+
+
+def matches(expression: str | None) -> Filter:
+    """The filter that an expression stands for; an empty one holds for all. Raises `InvalidRequestError`."""
     if not expression or not expression.strip():
-        return lambda _document: True
+        return Filter(lambda _document: True)
     if len(expression) > _MAX_LENGTH:
         raise InvalidRequestError(f"the filter is longer than {_MAX_LENGTH} characters")
     parser = _Parser(_tokens(expression), expression)
-    predicate = parser.expression()
+    found = parser.expression()
     parser.expect_end()
-    return predicate
+    return found
 
 
 def ordered(documents: Sequence[Document], order: Sequence[str]) -> list[Document]:
     """Sort by "Field asc" or "Field desc" entries, the first the most important; missing values come first."""
     result = list(documents)
     for entry in reversed(order):
-        field, _, direction = entry.partition(" ")
-        result.sort(key=lambda document, field=field: _sort_key(document, field), reverse=direction.strip() == "desc")  # type: ignore[misc]
+        path, _, direction = entry.partition(" ")
+        result.sort(key=lambda document, path=path: _sort_key(document, path), reverse=direction.strip() == "desc")  # type: ignore[misc]
     return result
 
 
@@ -75,32 +85,35 @@ class _Parser:
         self._expression = expression
         self._position = 0
 
-    def expression(self) -> Predicate:
+    def expression(self) -> Filter:
         alternatives = [self._term()]
         while self._accept("or"):
             alternatives.append(self._term())
-        return lambda document: any(each(document) for each in alternatives)
+        if len(alternatives) == 1:
+            return alternatives[0]
+        return Filter(lambda document: any(each(document) for each in alternatives))
 
     def expect_end(self) -> None:
         if self._position < len(self._tokens):
             self._fail()
 
-    def _term(self) -> Predicate:
+    def _term(self) -> Filter:
         factors = [self._factor()]
         while self._accept("and"):
             factors.append(self._factor())
-        return lambda document: all(each(document) for each in factors)
+        required = {name: value for factor in factors for name, value in factor.required.items()}
+        return Filter(lambda document: all(each(document) for each in factors), required)
 
-    def _factor(self) -> Predicate:
+    def _factor(self) -> Filter:
         if self._accept("("):
             inner = self.expression()
             if not self._accept(")"):
                 self._fail()
             return inner
-        field, comparison, value = self._next()[1], self._next()[1].lower(), self._value()
+        name, comparison, value = self._next()[1], self._next()[1].lower(), self._value()
         if comparison not in _COMPARISONS:
             self._fail()
-        return _comparison(field, comparison, value)
+        return _comparison(name, comparison, value)
 
     def _value(self) -> str | None:
         kind, value = self._next()
@@ -132,16 +145,17 @@ class _Parser:
         raise InvalidRequestError(f"filter {self._expression!r}: not understood near item {self._position + 1}")
 
 
-def _comparison(field: str, comparison: str, value: str | None) -> Predicate:
+def _comparison(path: str, comparison: str, value: str | None) -> Filter:
     compare = _COMPARISONS[comparison]
 
-    def predicate(document: Document) -> bool:
-        actual = _field(document, field)
+    def test(document: Document) -> bool:
+        actual = _field(document, path)
         if value is None or actual is None:
             return compare(actual, value) if comparison in ("eq", "ne") else False
         return compare(str(actual), value)
 
-    return predicate
+    exact = comparison == "eq" and value is not None and "/" not in path
+    return Filter(test, {path.lower(): str(value)} if exact else {})
 
 
 def _field(document: Document, path: str) -> Any:
@@ -151,6 +165,6 @@ def _field(document: Document, path: str) -> Any:
     return value.get(rest) if rest and isinstance(value, dict) else value
 
 
-def _sort_key(document: Document, field: str) -> tuple[bool, str]:
-    value = _field(document, field)
+def _sort_key(document: Document, path: str) -> tuple[bool, str]:
+    value = _field(document, path)
     return (value is not None, "" if value is None else str(value))

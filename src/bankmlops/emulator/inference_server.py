@@ -13,6 +13,7 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 WORKER_TIMEOUT_SECONDS = 300
+_MAXIMUM_WORKERS = 64
 
 
 def main() -> None:
@@ -38,10 +39,16 @@ def _serve(descriptor: int) -> None:
     from gunicorn.app.wsgiapp import WSGIApplication  # type: ignore[import-untyped]
 
     load_logging_config(PACKAGE_ROOT)
-    sys.argv = ["azmlinfsrv", "--bind", f"fd://{descriptor}", "--workers", "1", "--timeout", str(WORKER_TIMEOUT_SECONDS)]
+    sys.argv = ["azmlinfsrv", "--bind", f"fd://{descriptor}", "--workers", _workers(), "--timeout", str(WORKER_TIMEOUT_SECONDS)]
     sys.argv += ["--no-control-socket", "--access-logfile", "-", "--error-logfile", "/dev/null"]
     sys.argv += ["azureml_inference_server_http.server.entry:app"]
     WSGIApplication("%(prog)s [OPTIONS] [APP_MODULE]").run()
+
+
+def _workers() -> str:
+    """As many as the deployment's `WORKER_COUNT` says, as in Azure's container."""
+    given = os.environ.get("WORKER_COUNT", "")
+    return str(min(max(1, int(given)), _MAXIMUM_WORKERS)) if given.isdecimal() else "1"
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ class Emulator:
         self.store = Store(folder / "state.sqlite")
         self.blobs = BlobStore(self.store, folder / "blobs")
         self.faults = Faults()
+        self.is_at_work = False  # whether runs and services are carried out meanwhile, so that they are worth waiting for
         self._lock = threading.Lock()
         self._backend: Backend | None = None
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from bankmlops.emulator import automl_jobs, runs
+from bankmlops.emulator import automl_history, automl_jobs, runs
 from bankmlops.emulator.automl_request import parse_request, parse_settings
 from bankmlops.emulator.datasets import find_dataflow
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
-from bankmlops.emulator.wire import WS, JsonBody, Workspace
+from bankmlops.emulator.wire import WS, JsonBody, Workspace, hold
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 
 router = Router(prefix="/jasmine/v1.0" + WS + "/experimentids/{experiment}")
@@ -54,14 +54,16 @@ def create_run(workspace: Workspace, experiment: str, body: JsonBody) -> str:
 
 
 @router.post("/runs/{run_id}/submitSnapshotRun")
-def start_run(workspace: Workspace, experiment: str, run_id: str) -> Document:
-    """Start a run that was created."""
+async def start_run(workspace: Workspace, experiment: str, run_id: str) -> Document:
+    """Start a run that was created; the answer is held while it is set up, unless it has to wait for another."""
     run = runs.get_run(workspace, run_id)
     properties = run["properties"]
     if SETTINGS not in properties:
         raise InvalidRequestError(f"run {run_id} is not an AutoML run")
     name = runs.get_experiment(workspace, experiment)["name"]
     automl_jobs.add_job(workspace, name, run_id, properties[SETTINGS], properties[DATA_PREP])
+    if len(automl_jobs.active_jobs(workspace.emulator)) == 1:
+        await hold(workspace.emulator, lambda: automl_history.is_set_up(runs.get_run(workspace, run_id)))
     return {"runId": run_id}
 
 

@@ -19,7 +19,7 @@ PAGE_CELLS = 1000
 
 
 @router.post("/runs/{run_id}/batch")
-def add_metrics(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
+async def add_metrics(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
     """Append cells to series that are made as they are named."""
     for series in body["values"]:
         _append(workspace, run_id, series)
@@ -27,7 +27,7 @@ def add_metrics(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
 
 
 @router.post("/runs/{run_id}/list")
-def list_metrics(workspace: Workspace, run_id: str) -> Document:
+async def list_metrics(workspace: Workspace, run_id: str) -> Document:
     """The names and columns of the run's series."""
     found = workspace.documents.find("metric", run_id)
     value = [{"metricKey": {"name": series["name"], "runId": run_id}, "columns": series["columns"]} for series in found]
@@ -35,7 +35,7 @@ def list_metrics(workspace: Workspace, run_id: str) -> Document:
 
 
 @router.post("/runs/{run_id}/full")
-def get_metric(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
+async def get_metric(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
     """One series with its cells, a page at a time; 404 where there is none."""
     name = body.get("metricName")
     series = workspace.documents.get("metric", f"{run_id}/{name}")

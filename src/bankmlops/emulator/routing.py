@@ -57,6 +57,7 @@ class Route:
         self.documented = documented
         self.checks = checks
         self._beginning = path.partition("{")[0]
+        self.first_segment = _first_segment(path) if "{" not in _first_segment(path) else ""
 
     def matches(self, method: str, path: str) -> dict[str, str] | None:
         """The path's parameters; None where it is another path or method."""
@@ -128,7 +129,9 @@ class Application:
     """ASGI: the first route that matches answers; what it raises becomes an answer too. The last router should match all."""
 
     def __init__(self, routers: Sequence[Router], state: object, answer_error: ErrorAnswer) -> None:
-        self._routes = [route for router in routers for route in router.routes]
+        routes = [route for router in routers for route in router.routes]
+        begun = {route.first_segment for route in routes}
+        self._routes = {first: [route for route in routes if route.first_segment in (first, "")] for first in begun | {""}}
         self._state = state
         self._answer_error = answer_error
 
@@ -144,7 +147,7 @@ class Application:
 
     async def _answer(self, request: Request) -> Response:
         method, path = request.method, request.scope["path"]
-        for route in self._routes:
+        for route in self._routes.get(_first_segment(path), self._routes[""]):
             parameters = route.matches(method, path)
             if parameters is not None:
                 request.scope["path_params"] = parameters
@@ -168,15 +171,20 @@ def without_secret(path: str) -> str:
     return re.sub(r"^/msi/[^/]*", "/msi/...", path)
 
 
+def _first_segment(path: str) -> str:
+    return path.removeprefix("/").partition("/")[0]
+
+
 def _call(function: Endpoint, path_names: set[str]) -> Source:
     """The function as one of the request alone."""
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters
     sources = {name: _source(name, hints[name], parameters[name].default, path_names) for name in parameters}
+    is_async = inspect.iscoroutinefunction(function)
 
     async def call(request: Request) -> Any:
         given = {name: await source(request) for name, source in sources.items()}
-        if inspect.iscoroutinefunction(function):
+        if is_async:
             return await function(**given)
         return await run_in_threadpool(function, **given)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -26,29 +28,30 @@ _EVENTS = {
     "Microsoft.MachineLearning.Run.Cancelled": "Canceled",
 }
 DEFAULT_PAGE = 1000
+NEWEST_FIRST = "CreatedUtc desc"
 
 
 @router.post("/experiments:query")
 def query_experiments(workspace: Workspace, body: JsonBody) -> Document:
     """The experiments that a filter lets through."""
-    return _page(workspace.documents.find("experiment"), body)
+    return _page(reversed(workspace.documents.find("experiment")), body)
 
 
 @router.get(_BY_NAME)
 @router.get(_BY_ID)
-def get_experiment(workspace: Workspace, experiment: str) -> Document:
+async def get_experiment(workspace: Workspace, experiment: str) -> Document:
     """One experiment, or 404: the SDK then creates it."""
     return runs.get_experiment(workspace, experiment)
 
 
 @router.post(_BY_NAME)
-def create_experiment(workspace: Workspace, experiment: str) -> Document:
+async def create_experiment(workspace: Workspace, experiment: str) -> Document:
     """The experiment of this name, new or old."""
     return runs.ensure_experiment(workspace, experiment)
 
 
 @router.patch(_BY_ID)
-def update_experiment(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
+async def update_experiment(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
     """Tags merge; description and archiving replace."""
     name = runs.get_experiment(workspace, experiment)["name"]
 
@@ -60,10 +63,10 @@ def update_experiment(workspace: Workspace, experiment: str, body: JsonBody) -> 
 
 
 @router.delete(_BY_ID)
-def delete_experiment(workspace: Workspace, experiment: str) -> Response:
+async def delete_experiment(workspace: Workspace, experiment: str) -> Response:
     """An experiment without runs goes; Azure keeps one that has some."""
     found = runs.get_experiment(workspace, experiment)
-    if runs.list_runs(workspace, found["experimentId"]):
+    if next(runs.newest_runs(workspace, found["experimentId"]), None):
         raise NotFoundError(f"experiment {found['name']} has runs, and only an empty one can be deleted")
     workspace.documents.delete("experiment", found["name"])
     workspace.documents.delete("experiment_id", found["experimentId"])
@@ -76,20 +79,20 @@ def query_runs(workspace: Workspace, experiment: str, body: JsonBody, request: R
     """The runs that a filter lets through, newest first unless an order is asked for."""
     found = runs.get_experiment(workspace, experiment)
     body.update({key.removeprefix("$"): value for key, value in request.query_params.items()})
-    return _page(runs.list_runs(workspace, found["experimentId"]), body)
+    return _page(_candidates(workspace, found["experimentId"], body), body)
 
 
 @router.get("/runs/{run_id}")
 @router.get(_BY_NAME + "/runs/{run_id}")
 @router.get(_BY_ID + "/runs/{run_id}")
-def get_run(workspace: Workspace, run_id: str) -> Document:
+async def get_run(workspace: Workspace, run_id: str) -> Document:
     """One run."""
     return runs.get_run(workspace, run_id)
 
 
 @router.patch(_BY_NAME + "/runs/{run_id}")
 @router.patch(_BY_ID + "/runs/{run_id}")
-def change_run(workspace: Workspace, experiment: str, run_id: str, body: JsonBody) -> Document:
+async def change_run(workspace: Workspace, experiment: str, run_id: str, body: JsonBody) -> Document:
     """Create the run, or change it: properties and tags merge."""
     return runs.upsert_run(workspace, _experiment_name(workspace, experiment), run_id, body)
 
@@ -105,7 +108,7 @@ def change_runs(workspace: Workspace, experiment: str, body: JsonBody) -> Docume
 
 @router.get(_BY_NAME + "/runs/{run_id}/details")
 @router.get(_BY_ID + "/runs/{run_id}/details")
-def get_details(workspace: Workspace, run_id: str) -> Document:
+async def get_details(workspace: Workspace, run_id: str) -> Document:
     """What `run.get_details()` shows, and where the logs are."""
     run = runs.get_run(workspace, run_id)
     return {
@@ -132,12 +135,12 @@ def get_details(workspace: Workspace, run_id: str) -> Document:
 def list_children(workspace: Workspace, run_id: str, request: Request) -> Document:
     """The direct children, newest first."""
     query = {key.removeprefix("$"): value for key, value in request.query_params.items()}
-    return _page(runs.list_children(workspace, run_id), query)
+    return _page(reversed(runs.list_children(workspace, run_id)), query)
 
 
 @router.post(_BY_NAME + "/runs/{run_id}/events")
 @router.post(_BY_ID + "/runs/{run_id}/events")
-def post_event(workspace: Workspace, run_id: str, body: JsonBody) -> Response:
+async def post_event(workspace: Workspace, run_id: str, body: JsonBody) -> Response:
     """A start or an end moves the run on; other events are taken note of by nobody."""
     _apply_event(workspace, run_id, body)
     return Response(status_code=200)
@@ -154,7 +157,7 @@ def post_events(workspace: Workspace, body: JsonBody) -> Document:
 
 @router.delete(_BY_NAME + "/runs/{run_id}/tags")
 @router.delete(_BY_ID + "/runs/{run_id}/tags")
-def delete_tags(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
+async def delete_tags(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
     """Take tags away by name."""
     names = body if isinstance(body, list) else body.get("tags") or []
     runs.get_run(workspace, run_id)
@@ -167,7 +170,7 @@ def delete_tags(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
 
 @router.get(_BY_NAME + "/runs/{run_id}/metricsingest/wait")
 @router.post(_BY_NAME + "/runs/{run_id}/metricsingest/wait")
-def wait_for_metrics(run_id: str) -> Document:
+async def wait_for_metrics(run_id: str) -> Document:
     """Metrics are in as soon as they are sent."""
     return {"isComplete": True, "ingestComplete": True, "runId": run_id}
 
@@ -187,13 +190,23 @@ def _apply_event(workspace: WorkspaceState, run_id: str, event: Document) -> Non
         runs.update_run(workspace, run_id, {"error": data["ErrorDetails"]})
 
 
-def _page(documents: list[Document], query: dict[str, Any]) -> Document:
-    """One page: filtered, ordered, from the continuation token on."""
-    predicate = filters.matches(query.get("filter"))
-    order = query.get("orderBy") or query.get("orderby") or "CreatedUtc desc"
+def _candidates(workspace: WorkspaceState, experiment_id: str, query: Document) -> Iterable[Document]:
+    """The experiment's runs, newest first; of one family alone where the filter lets no other through."""
+    root = filters.matches(query.get("filter")).required.get("rootrunid")
+    if root is None:
+        return runs.newest_runs(workspace, experiment_id)
+    return [run for run in reversed(runs.list_family(workspace, root)) if run["experimentId"] == experiment_id]
+
+
+def _page(documents: Iterable[Document], query: dict[str, Any]) -> Document:
+    """One page of documents that come newest first: filtered, ordered, from the continuation token on."""
+    found: Iterable[Document] = filter(filters.matches(query.get("filter")), documents)
+    order = query.get("orderBy") or query.get("orderby") or NEWEST_FIRST
     entries = [order] if isinstance(order, str) else order
-    found = filters.ordered([document for document in reversed(documents) if predicate(document)], entries)
+    if entries != [NEWEST_FIRST]:
+        found = filters.ordered(list(found), entries)
     begin = int(query.get("continuationToken") or 0)
     end = begin + min(int(query.get("top") or DEFAULT_PAGE), DEFAULT_PAGE)
-    following = str(end) if end < len(found) else None
-    return {"value": found[begin:end], "continuationToken": following, "nextLink": None}
+    page = list(islice(found, begin, end + 1))
+    following = str(end) if len(page) > end - begin else None
+    return {"value": page[: end - begin], "continuationToken": following, "nextLink": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from bankmlops.emulator.instance import WorkspaceState
@@ -72,7 +73,7 @@ def upsert_run(workspace: WorkspaceState, experiment_name: str, run_id: str, cha
         _merge(run, changes)
         parent = documents.get("run", run["parentRunId"]) if run["parentRunId"] else None
         run["rootRunId"] = parent["rootRunId"] if parent else run_id
-        documents.put("run", run_id, run, group=run["experimentId"])
+        documents.put("run", run_id, run, group=run["experimentId"], family=run["rootRunId"])
     return run
 
 
@@ -104,12 +105,18 @@ def set_status(workspace: WorkspaceState, run_id: str, status: str) -> Document:
 
 def list_children(workspace: WorkspaceState, run_id: str) -> list[Document]:
     """The run's direct children, oldest first. Raises `NotFoundError`."""
-    return workspace.documents.find_by("run", get_run(workspace, run_id)["experimentId"], "parentRunId", run_id)
+    family = list_family(workspace, get_run(workspace, run_id)["rootRunId"])
+    return [run for run in family if run["parentRunId"] == run_id]
 
 
-def list_runs(workspace: WorkspaceState, experiment_id: str) -> list[Document]:
-    """The runs of an experiment, oldest first; to be read, and not to be changed."""
-    return workspace.documents.read_group("run", experiment_id)
+def list_family(workspace: WorkspaceState, root_run_id: str) -> list[Document]:
+    """A run that has no parent and all that descend from it, oldest first."""
+    return workspace.documents.find_family("run", root_run_id)
+
+
+def newest_runs(workspace: WorkspaceState, experiment_id: str) -> Iterator[Document]:
+    """The runs of an experiment, newest first, read as they are asked for."""
+    return workspace.documents.newest("run", experiment_id)
 
 
 def _merge(run: Document, changes: Document) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -98,6 +99,7 @@ async def _serve(
             await asyncio.sleep(0.002)
         home.write(_running(emulator, ephemeral))
         work = await asyncio.to_thread(background.start, emulator)
+        gc.freeze()  # modules and routes stay: to look through them for garbage again and again would hold requests up
         try:
             await serving
         finally:
@@ -125,6 +127,7 @@ def _config(app: ASGIApp, tls: Mapping[str, str]) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,

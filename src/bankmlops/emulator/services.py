@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.requests import Request
@@ -13,17 +12,14 @@ from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.operations import get_operation
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
-from bankmlops.emulator.wire import WS, JsonBody, Workspace
+from bankmlops.emulator.wire import WS, JsonBody, Workspace, hold
 from bankmlops.errors import BankMLOpsError
 
 router = Router(prefix="/modelmanagement/v1.0" + WS)
 
-HOLD_SECONDS = 4.0
-_HOLD_STEP_SECONDS = 0.1
-
 
 @router.post("/services/validate/name/{name}")
-def validate_name(workspace: Workspace, name: str) -> Document:
+async def validate_name(workspace: Workspace, name: str) -> Document:
     """An error document where the name is taken; the SDK raises its message."""
     if workspace.documents.get("service", name) is None:
         return {}
@@ -36,7 +32,7 @@ def validate_name(workspace: Workspace, name: str) -> Document:
 
 
 @router.post("/services/validate/resource")
-def validate_resource() -> Document:
+async def validate_resource() -> Document:
     """This machine has the CPU and memory that it has."""
     return {}
 
@@ -61,13 +57,13 @@ def create(workspace: Workspace, body: JsonBody) -> Response:
 
 
 @router.get("/services")
-def list_services(workspace: Workspace, request: Request) -> Document:
+async def list_services(workspace: Workspace, request: Request) -> Document:
     """The services that the query selects. There is no `nextLink`: the SDK would follow even a null."""
     return {"value": [each for each in deployments.list_services(workspace) if _selected(each, request.query_params)]}
 
 
 @router.get("/services/{name}")
-def get(workspace: Workspace, name: str) -> Document:
+async def get(workspace: Workspace, name: str) -> Document:
     """One service, or 404."""
     return deployments.get_service(workspace, name)
 
@@ -85,7 +81,7 @@ def delete(workspace: Workspace, name: str) -> Response:
 
 
 @router.post("/services/{name}/listkeys")
-def list_keys(workspace: Workspace, name: str) -> Document:
+async def list_keys(workspace: Workspace, name: str) -> Document:
     """Both keys."""
     return deployments.get_keys(workspace, name)
 
@@ -105,14 +101,9 @@ def get_logs(workspace: Workspace, name: str, tail: int = service_log.MAX_TAIL) 
 
 @router.get("/operations/{operation_id}")
 async def operation(workspace: Workspace, operation_id: str) -> Document:
-    """How the operation stands; the answer is held for a moment, since the SDK sleeps for 5 s after each "Running"."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + HOLD_SECONDS
-    found = get_operation(workspace, operation_id)
-    while found["state"] == "Running" and loop.time() < until:
-        await asyncio.sleep(_HOLD_STEP_SECONDS)
-        found = get_operation(workspace, operation_id)
-    return found
+    """How the operation stands; the answer is held while it runs, since the SDK sleeps for 5 s after each "Running"."""
+    await hold(workspace.emulator, lambda: get_operation(workspace, operation_id)["state"] != "Running")
+    return get_operation(workspace, operation_id)
 
 
 def _accepted(workspace: WorkspaceState, operation_id: str) -> Response:

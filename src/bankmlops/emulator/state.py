@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,17 @@ Document = dict[str, Any]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
-  workspace TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, grouping TEXT NOT NULL, body TEXT NOT NULL,
+  workspace TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, grouping TEXT NOT NULL,
+  family TEXT NOT NULL DEFAULT '', body TEXT NOT NULL,
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, UNIQUE (workspace, kind, key));
 CREATE INDEX IF NOT EXISTS documents_by_group ON documents (workspace, kind, grouping);
+CREATE INDEX IF NOT EXISTS documents_by_family ON documents (workspace, kind, family);
 CREATE TABLE IF NOT EXISTS counters (
   workspace TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (workspace, name));
 """
-_DECODED = 2048
-
-
-@lru_cache(maxsize=_DECODED)
-def _decoded(body: str) -> Document:
-    """A list of runs is asked for again and again, and to decode them would be most of the answer's time."""
-    document: Document = json.loads(body)
-    return document
+_PAGE = 50
+_CHECKPOINT_CHANGES = 500
+_LOG_PAGES = 20_000  # 80 MB: where the log is written back by whoever fills it, should nobody call `checkpoint`
 
 
 class Store:
@@ -37,16 +34,30 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._path = path
+        self._checkpointed = 0
         self._lock = threading.RLock()
         path.chmod(0o600)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        _upgrade(self._connection)
         self._connection.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Write what is outstanding and let go of the file."""
         with self._lock:
             self._connection.close()
+
+    def checkpoint(self) -> None:
+        """Write the log back into the file once enough has changed: on a connection of its own, so that no request waits for the
+        disk meanwhile."""
+        changes = self._connection.total_changes
+        if changes - self._checkpointed < _CHECKPOINT_CHANGES:
+            return
+        with closing(sqlite3.connect(self._path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._checkpointed = changes
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and answer its rows."""
@@ -69,9 +80,22 @@ class Store:
             self._connection.execute("COMMIT")
 
 
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Give a state that was begun without families its runs' families."""
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(documents)")]
+    if not columns or "family" in columns:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ALTER TABLE documents ADD COLUMN family TEXT NOT NULL DEFAULT ''")
+    rows = connection.execute("SELECT sequence, body FROM documents WHERE kind = 'run'").fetchall()
+    families = [(json.loads(body)["rootRunId"], sequence) for sequence, body in rows]
+    connection.executemany("UPDATE documents SET family = ? WHERE sequence = ?", families)
+    connection.execute("COMMIT")
+
+
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The documents of one workspace, by kind ("run", "dataset", ...) and key; `group` is what they are listed by."""
+    """The documents of one workspace, by kind ("run", "dataset", ...) and key; they are listed by `group` or `family`."""
 
     store: Store
     workspace: str
@@ -83,12 +107,13 @@ class Documents:
         )
         return json.loads(rows[0][0]) if rows else None
 
-    def put(self, kind: str, key: str, document: Document, group: str = "") -> None:
+    def put(self, kind: str, key: str, document: Document, group: str = "", family: str = "") -> None:
         """Write the document, in place of what was there; a replaced one keeps its place in the order."""
         self.store.execute(
-            "INSERT INTO documents (workspace, kind, key, grouping, body) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (workspace, kind, key) DO UPDATE SET grouping = excluded.grouping, body = excluded.body",
-            (self.workspace, kind, key, group, json.dumps(document)),
+            "INSERT INTO documents (workspace, kind, key, grouping, family, body) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (workspace, kind, key) "
+            "DO UPDATE SET grouping = excluded.grouping, family = excluded.family, body = excluded.body",
+            (self.workspace, kind, key, group, family, json.dumps(document)),
         )
 
     def get_or_create(self, kind: str, key: str, create: Callable[[], Document], group: str = "") -> Document:
@@ -133,22 +158,27 @@ class Documents:
             )
         return [json.loads(row[0]) for row in rows]
 
-    def read_group(self, kind: str, group: str) -> list[Document]:
-        """As `find`, but to be read alone: the documents are shared with later callers, so none may be changed."""
+    def find_family(self, kind: str, family: str) -> list[Document]:
+        """The documents of one family, oldest first."""
         rows = self.store.execute(
-            "SELECT body FROM documents WHERE workspace = ? AND kind = ? AND grouping = ? ORDER BY sequence",
-            (self.workspace, kind, group),
+            "SELECT body FROM documents WHERE workspace = ? AND kind = ? AND family = ? ORDER BY sequence",
+            (self.workspace, kind, family),
         )
-        return [_decoded(row[0]) for row in rows]
+        return [json.loads(row[0]) for row in rows]
 
-    def find_by(self, kind: str, group: str, field: str, value: str) -> list[Document]:
-        """Those of a group whose top-level `field` is `value`, oldest first. SQLite passes over most of the others undecoded."""
-        rows = self.store.execute(
-            "SELECT body FROM documents WHERE workspace = ? AND kind = ? AND grouping = ? AND instr(body, ?) ORDER BY sequence",
-            (self.workspace, kind, group, f"{json.dumps(field)}: {json.dumps(value)}"),
+    def newest(self, kind: str, group: str) -> Iterator[Document]:
+        """The documents of a group, newest first: read a few at a time, for who stops early."""
+        before = sys.maxsize
+        while rows := self._older(kind, group, before):
+            before = rows[-1][0]
+            yield from (json.loads(body) for _, body in rows)
+
+    def _older(self, kind: str, group: str, before: int) -> list[tuple[int, str]]:
+        return self.store.execute(
+            "SELECT sequence, body FROM documents WHERE workspace = ? AND kind = ? AND grouping = ? AND sequence < ? "
+            "ORDER BY sequence DESC LIMIT ?",
+            (self.workspace, kind, group, before, _PAGE),
         )
-        documents: list[Document] = [json.loads(row[0]) for row in rows]
-        return [document for document in documents if document.get(field) == value]
 
     def next_number(self, name: str) -> int:
         """1, 2, 3, ...: a counter that never gives a number twice."""

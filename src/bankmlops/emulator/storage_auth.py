@@ -62,7 +62,7 @@ def check_access(emulator: Emulator, request: Request, account: str, container: 
     elif authorization.startswith("SharedKey "):
         _check_shared_key(request, account, account_key, authorization.removeprefix("SharedKey "))
     else:
-        tokens.verify(emulator, authorization)
+        tokens.verify(emulator, authorization, tokens.STORAGE | {f"https://{account}{BLOB_SUFFIX}"})
 
 
 def _check_sas(request: Request, account: str, container: str, account_key: str) -> None:

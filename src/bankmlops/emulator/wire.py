@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,11 +20,24 @@ WS = (
 )
 MAX_JSON_BYTES = 32 << 20
 MAX_RAW_BYTES = 256 << 20
+HOLD_SECONDS = 15.0
+_HOLD_STEP_SECONDS = 0.1
 
 
 def now() -> str:
     """This moment as Azure writes it: UTC, ISO 8601, microseconds, a final Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+async def hold(emulator: Emulator, is_done: Callable[[], bool]) -> None:
+    """Keep an answer back until the work behind it is done, for `HOLD_SECONDS` at most.
+
+    The SDK sleeps for 5 or 10 s wherever what it asks for is not there yet.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HOLD_SECONDS
+    while emulator.is_at_work and not is_done() and loop.time() < until:
+        await asyncio.sleep(_HOLD_STEP_SECONDS)
 
 
 async def _emulator(request: Request) -> Emulator:

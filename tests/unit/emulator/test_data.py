@@ -176,15 +176,3 @@ def test_environments(served: Served) -> None:
     listed = served.call("GET", "/environment/v1.0", "/environments/").json()["value"]
     assert [(each["name"], each["version"]) for each in listed] == [("mine", "2")]
     assert served.call("PUT", "/environment/v1.0", "/environments/a%20b", json=one).status_code == 400
-
-
-def test_documents_by_a_field(served: Served) -> None:
-    """They are found by a field of their own, whatever its text; the same deeper inside, or in another group, does not count."""
-    documents = served.workspace.documents
-    text = 'a "quoted" näme'
-    documents.put("thing", "1", {"of": text, "score": float("nan")}, group="g")
-    documents.put("thing", "2", {"of": "another", "inner": {"of": text}}, group="g")
-    documents.put("thing", "3", {"of": text}, group="h")
-    found = documents.find_by("thing", "g", "of", text)
-    assert [document["of"] for document in found] == [text]
-    assert "score" in found[0]

@@ -46,14 +46,57 @@ def test_without_a_token(served: Served) -> None:
         lambda _: jwt.encode({"aud": ARM, "exp": 4e9, "tid": "t"}, "another-key-that-is-long-enough-for-hs256", "HS256"),
         lambda _: jwt.encode({"aud": ARM, "exp": 4e9, "tid": "t"}, None, "none"),
         lambda emulator: jwt.encode({"aud": ARM, "tid": "t"}, emulator.secrets.signing_key, "HS256"),
+        lambda emulator: tokens.issue(emulator, ARM).rpartition(".")[0] + ".",
+        lambda emulator: ".".join([tokens.issue(emulator, ARM)[:-43] + "A" * 43]),
         lambda _: "nonsense",
+        lambda _: "..",
+        lambda _: "münchen.é",
     ],
-    ids=["expired", "another audience", "another key", "unsigned", "without expiry", "nonsense"],
+    ids=[
+        *("expired", "another audience", "another key", "unsigned", "without expiry", "without signature", "false signature"),
+        *("nonsense", "nothing", "not ASCII"),
+    ],
 )
 def test_bad_tokens(served: Served, bad: object) -> None:
     """A token that is expired, meant for another service, forged or no token at all is a 401."""
     token = bad(served.emulator)  # type: ignore[operator]
-    assert served.client.get(served.workspace.path, headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    headers = {b"Authorization": f"Bearer {token}".encode()}
+    assert served.client.get(served.workspace.path, headers=headers).status_code == 401
+
+
+AUDIENCES = {
+    "management.azure.com": "https://management.azure.com/",
+    "management.core.windows.net": "https://management.core.windows.net/",
+    "ml": "https://ml.azure.com",
+    "storage": "https://storage.azure.com/",
+    "graph": "https://graph.windows.net/",
+    "vault": "https://vault.azure.net",
+}
+SERVICES = {
+    "ARM": ("", "", {"management.azure.com", "management.core.windows.net"}),
+    "compute": ("", "/computes", {"management.azure.com", "management.core.windows.net"}),
+    "run history": ("/history/v1.0", "/experiments/one", {"management.azure.com", "management.core.windows.net", "ml"}),
+    "model management": ("/modelmanagement/v1.0", "/models", {"management.azure.com", "management.core.windows.net", "ml"}),
+    "pipelines": ("/pipelines/v1.0", "/Pipelines", {"management.azure.com", "management.core.windows.net", "ml"}),
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_audience_of_a_service(served: Served, service: str) -> None:
+    """A service takes tokens that are meant for it, of all that the token endpoints hand out, and no others."""
+    prefix, path, wanted = SERVICES[service]
+    served.call("POST", "/history/v1.0", "/experiments/one", json={})
+    for name, audience in AUDIENCES.items():
+        answer = served.client.get(f"{prefix}{served.workspace.path}{path}", headers=served.bearing(audience))
+        assert answer.status_code == (200 if name in wanted else 401), (name, answer.text)
+
+
+def test_the_audience_of_the_storage(served: Served) -> None:
+    """It takes tokens for Azure's storage, or for the very account, and no management token."""
+    own = f"https://{served.workspace.account}.blob.core.windows.net"
+    for audience in (*AUDIENCES.values(), own, "https://another.blob.core.windows.net"):
+        answer = served.blob("GET", "/c?restype=container&comp=list", headers=served.bearing(audience))
+        assert answer.status_code == (200 if audience in (AUDIENCES["storage"], own) else 403), (audience, answer.text)
 
 
 def test_the_managed_identity_wants_the_secret(served: Served) -> None:
@@ -61,7 +104,7 @@ def test_the_managed_identity_wants_the_secret(served: Served) -> None:
     path = f"/msi/{served.emulator.secrets.msi}/token"
     for answer in (served.client.post(path, data={"resource": ARM}), served.client.get(path, params={"resource": ARM})):
         assert answer.json()["resource"] == ARM
-        tokens.verify(served.emulator, f"Bearer {answer.json()['access_token']}")
+        tokens.verify(served.emulator, f"Bearer {answer.json()['access_token']}", tokens.MANAGEMENT)
     assert served.client.post("/msi/guess/token", data={"resource": ARM}).status_code == 401
 
 
@@ -70,7 +113,7 @@ def test_a_service_principal_wants_its_secret(served: Served) -> None:
     form = {"client_id": "me", "client_secret": served.emulator.secrets.client_secret, "scope": f"{ARM}/.default"}
     granted = served.client.post("/my-tenant/oauth2/v2.0/token", data=form).json()
     assert jwt.decode(granted["access_token"], options={"verify_signature": False})["tid"] == "my-tenant"
-    tokens.verify(served.emulator, f"Bearer {granted['access_token']}")
+    tokens.verify(served.emulator, f"Bearer {granted['access_token']}", tokens.MANAGEMENT)
     refused = served.client.post("/my-tenant/oauth2/v2.0/token", data={**form, "client_secret": "guess"})
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
 

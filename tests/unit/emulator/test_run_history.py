@@ -72,6 +72,17 @@ def test_orders_and_pages(runs: Served) -> None:
     assert last["continuationToken"] is None
 
 
+def test_pages_newest_first(served: Served) -> None:
+    """Without an order the newest come first, page by page, none twice and none left out."""
+    for number in range(70):
+        _change(served, f"r{number}", {})
+    pages = [_query(served, top=30)]
+    while token := pages[-1]["continuationToken"]:
+        pages.append(_query(served, top=30, continuationToken=token))
+    assert [len(_ids(page)) for page in pages] == [30, 30, 10]
+    assert [run_id for page in pages for run_id in _ids(page)] == [f"r{number}" for number in reversed(range(70))]
+
+
 def test_children(runs: Served) -> None:
     """A run's children are its own alone, newest first; an unknown run is a 404."""
     assert _ids(runs.call("GET", HISTORY, "/experiments/bench/runs/family/children").json()) == ["r2", "r1", "r0"]

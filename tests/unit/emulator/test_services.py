@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator import deployments, service_files, service_front, service_log
+from bankmlops.emulator import deployments, service_files, service_front, service_log, wire
+from bankmlops.emulator.operations import begin_operation, end_operation
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.served_emulator import Served
 from support.web_services import MODELS, deploy, image, packed, register_model, service, upload
@@ -216,3 +218,17 @@ def test_a_service_that_is_gone(served: Served, listener: socket.socket) -> None
     listener.close()
     answer = served.client.post(f"/aci/{served.workspace.id}/bank-aci/score", json={})
     assert (answer.status_code, "did not answer" in answer.text) == (502, True)
+
+
+def test_an_operation_is_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How an operation stands is answered when it has ended, or when it was waited for long enough."""
+    operation_id = deploy(served, service(served))
+    path = f"/operations/{operation_id}"
+    assert served.call("GET", MODELS, path).json()["state"] == "Running"
+    monkeypatch.setattr(served.emulator, "is_at_work", True)
+    timer = threading.Timer(0.3, end_operation, (served.workspace, operation_id))
+    timer.start()
+    assert served.call("GET", MODELS, path).json()["state"] == "Succeeded"
+    timer.join()
+    monkeypatch.setattr(wire, "HOLD_SECONDS", 0.2)
+    assert served.call("GET", MODELS, f"/operations/{begin_operation(served.workspace, 'slow')}").json()["state"] == "Running"

@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system bench-automl bench-scoring bench-batch bench-emulator lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container soak bench-automl bench-scoring bench-batch bench-emulator lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -21,11 +21,14 @@ help: ## Say what can be made
 local-e2e: $(venv)/local.stamp ## Run the whole flow on this machine
 	@$(bin)/bankmlops --workspace $(WORKSPACE) e2e --evidence build/e2e/local.json $(ARGS)
 
-azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace of config.json, or else the emulator
-	@if [ -f config.json ] || [ -f .azureml/config.json ]; then \
+azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace that is configured, or else the emulator
+	@$(bin)/python -m bankmlops.azure.configuration; found=$$?; \
+	if [ $$found = 0 ]; then \
 	  $(bin)/bankmlops --backend azure e2e --minutes 20 --pipeline-minutes 20 --evidence build/e2e/azure.json $(ARGS); \
-	else \
+	elif [ $$found = 1 ]; then \
 	  $(bin)/bankmlops emulator run -- $(bin)/bankmlops --backend azure e2e --evidence build/e2e/azure.json $(ARGS); \
+	else \
+	  exit $$found; \
 	fi
 
 mlflow-ui: $(venv)/local.stamp ## Open MLflow's pages on the workspace that the flow wrote
@@ -43,9 +46,19 @@ test: $(venv)/dev.stamp ## Every test that needs Python alone, with line coverag
 	$(bin)/mypy
 	$(bin)/python -m pytest -q -m "not system" --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
+image: $(venv)/local.stamp ## Build the scoring image, on BASE_IMAGE or what can be had, and print its name
+	@PYTHON=$(bin)/python docker/build-image $(BASE_IMAGE)
+
+test-container: $(venv)/dev.stamp ## Build, run and export the scoring container with a real engine
+	tests/install-system-packages engine
+	$(bin)/python -m pytest -q tests/system/test_scoring_image.py tests/system/test_container_*.py $(ARGS)
+
 test-system: $(venv)/dev.stamp ## Install a browser, ab and what else the system tests need, and run them
 	tests/install-system-packages
 	$(bin)/python -m pytest -q -m system $(ARGS)
+
+soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on the scoring service: nothing may grow
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(bin)/python -m pytest -q -s --timeout=0 tests/stress/test_soak.py $(ARGS)
 
 bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
 	$(bin)/python benchmarks/automl.py $(ARGS)

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 
 
 class TestAzureEmulated(BackendContract):
-    """Azure's least budget of 15 minutes takes 36 seconds here."""
+    """Azure's least budget of 15 minutes takes 9 seconds here."""
 
     @pytest.fixture(scope="class")
     def backend(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
         folder = tmp_path_factory.mktemp("azure")
-        with emulated_azure(folder / "emulator", time_scale=0.02):
+        with emulated_azure(folder / "emulator", time_scale=0.01):
             yield AzureBackend(find_configuration(folder=folder))
 
     @pytest.fixture(scope="class")

@@ -33,7 +33,7 @@ def table(command_line: CommandLine) -> Path:
 def evidence(command_line: CommandLine, table: Path) -> dict[str, Any]:
     flow = (*("e2e", "--data", str(table), "--minutes", "0.15", "--pipeline-minutes", "0.1"), "--requests", "20")
     done = command_line(
-        *("emulator", "run", "--time-scale", "0.02", "--", sys.executable, "-m", "bankmlops", "--backend", "azure"),
+        *("emulator", "run", "--time-scale", "0.01", "--", sys.executable, "-m", "bankmlops", "--backend", "azure"),
         *(*flow, "--evidence", "azure.json"),
         timeout=540,
     )

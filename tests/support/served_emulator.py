@@ -25,7 +25,11 @@ class Served:
 
     @property
     def authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {tokens.issue(self.emulator, 'https://management.azure.com/')}"}
+        return self.bearing("https://management.azure.com/")
+
+    def bearing(self, audience: str) -> dict[str, str]:
+        """The header with a token for this audience."""
+        return {"Authorization": f"Bearer {tokens.issue(self.emulator, audience)}"}
 
     def call(self, method: str, service: str, path: str, **options: object) -> httpx.Response:
         """A call of a workspace's service: `service` such as "/dataset/v1.0", `path` behind the workspace."""
@@ -34,4 +38,5 @@ class Served:
     def blob(self, method: str, path: str, headers: dict[str, str] | None = None, **options: object) -> httpx.Response:
         """A call of the workspace's blob storage, by its host name, with a bearer token unless other credentials are given."""
         host = {"Host": f"{self.workspace.account}.blob.core.windows.net"}
-        return self.client.request(method, path, headers={**self.authorization, **host, **(headers or {})}, **options)
+        token = self.bearing("https://storage.azure.com/")
+        return self.client.request(method, path, headers={**token, **host, **(headers or {})}, **options)

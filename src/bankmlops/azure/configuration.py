@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,19 @@ def find_configuration(environ: Mapping[str, str] = os.environ, folder: Path | N
         f"no Azure ML workspace is configured: put the workspace's config.json into this folder, or set {FILE_VARIABLE} to it, "
         f"or set {', '.join(VARIABLES)}"
     )
+
+
+def main() -> None:
+    """Tell the Makefile what the adapter would find: exit code 0 and the workspace, 1 where none is configured, 2 with one line
+    where what was found can't be used."""
+    try:
+        config = find_configuration()
+    except AuthenticationError:
+        sys.exit(1)
+    except InvalidRequestError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    print(f"Azure ML workspace {config.workspace_name} of resource group {config.resource_group}")  # noqa: T201
 
 
 def _named_file(environ: Mapping[str, str]) -> Path | None:
@@ -102,3 +116,7 @@ def _with_sizes(config: AzureConfig, environ: Mapping[str, str]) -> AzureConfig:
         environ.get("BANKMLOPS_AZURE_VM_SIZE", "") or config.vm_size,
         int(nodes),
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -145,7 +145,8 @@ compute_target.delete()
 
 summary = {
     "run": [remote_run.get_status(), best_run.id],
-    "children": len(children),
+    "algorithms": [child.properties["run_algorithm"] for child in children],
+    "best_algorithm": best_run.properties["run_algorithm"],
     "best_metrics": best_metrics,
     "steps": [name for name, _ in fitted_model.steps],
     "guardrails": [fault["friendly_type"] for fault in guardrails["faults"]],

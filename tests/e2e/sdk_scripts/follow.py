@@ -10,4 +10,4 @@ from azureml.train.automl.run import AutoMLRun
 run = AutoMLRun(Experiment(Workspace.from_config(), "resumed"), sys.argv[1])
 run.wait_for_completion(show_output=False)
 best_run, model = run.get_output()
-print("ended", run.get_status(), best_run.id, model.steps[0][0])
+print("ended", run.get_status(), best_run.id, best_run.properties["run_algorithm"], *(name for name, _ in model.steps))

@@ -94,6 +94,13 @@ class Backend(ABC):
         """End it and its trials; a finished run stays as it is. Raises `NotFoundError`."""
 
     @abstractmethod
+    def resume_run(self, run_id: str) -> Run:
+        """Go on with a run that was canceled or has failed, from its finished trials, in what is left of its budget.
+
+        Raises `NotFoundError`, `ConflictError` for any other run, and `InvalidRequestError` where the backend can't resume.
+        """
+
+    @abstractmethod
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         """The leaderboard: finished trials and ensembles, best first by the primary metric. Raises `NotFoundError`."""
 
@@ -142,6 +149,21 @@ class Backend(ABC):
         """Turn telemetry on or off. Raises `NotFoundError`."""
 
     @abstractmethod
+    def update_endpoint(self, name: str, model: Model) -> Endpoint:
+        """Serve another model under the same address and keys; `rollback_endpoint` goes back to the one before.
+
+        Raises `NotFoundError` where endpoint or model is not there, `ConflictError` where that model is served already or the
+        endpoint does not serve, and `DeploymentFailedError` where the model can't be served: then the one before still is.
+        """
+
+    @abstractmethod
+    def rollback_endpoint(self, name: str) -> Endpoint:
+        """Serve the model that was served before the last `update_endpoint` or `rollback_endpoint`.
+
+        Raises as `update_endpoint` does, and `ConflictError` where there was none before.
+        """
+
+    @abstractmethod
     def get_keys(self, name: str) -> EndpointKeys:
         """Both keys. Raises `NotFoundError`, and `ConflictError` where the endpoint has no key authentication."""
 
@@ -152,6 +174,14 @@ class Backend(ABC):
     @abstractmethod
     def get_logs(self, name: str) -> Sequence[str]:
         """The endpoint's newest log lines, oldest first; at most 5,000. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def download_telemetry(self, name: str, to: Path) -> Sequence[Path]:
+        """Copy what the endpoint recorded into the folder `to`, oldest first: requests, while app insights was on, and inputs.
+
+        Each file is JSON, an object a line, as `scoring` writes it. Raises `NotFoundError`, and `InvalidRequestError` where the
+        backend keeps it in no such files.
+        """
 
     @abstractmethod
     def delete_endpoint(self, name: str) -> None:

@@ -62,22 +62,67 @@ class RunStatus(StrEnum):
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 
 
+class FeaturizationMode(StrEnum):
+    """Azure's two words for how columns become features."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class ColumnPurpose(StrEnum):
+    """What a column is taken for; the words are those of Azure's `FeatureType`."""
+
+    NUMERIC = "Numeric"
+    CATEGORICAL = "Categorical"
+    IGNORE = "Ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Featurization:
+    """How columns become features: Azure's "auto" and "off", and what its `FeaturizationConfig` sets for single columns.
+
+    "off" takes a table of numbers and true or false without gaps, as they are, and no settings for columns.
+    """
+
+    mode: FeaturizationMode = FeaturizationMode.AUTO
+    drop_columns: tuple[str, ...] = ()
+    column_purposes: Mapping[str, ColumnPurpose] = field(default_factory=_empty)
+
+    def __str__(self) -> str:
+        """As a person writes it: "auto", or "auto, job: Ignore"."""
+        purposes = {**dict.fromkeys(self.drop_columns, ColumnPurpose.IGNORE), **self.column_purposes}
+        return ", ".join([str(self.mode), *(f"{name}: {purpose}" for name, purpose in purposes.items())])
+
+
 @dataclass(frozen=True, slots=True)
 class AutoMLConfig:
     """What an AutoML classification run is asked for; the names are those of Azure ML's `AutoMLConfig`.
 
-    `experiment_timeout_minutes` bounds the wall clock: set-up, search, ensembling, refit and export included.
+    `experiment_timeout_minutes` bounds the wall clock: set-up, search, ensembling, refit and export included; `iterations` how
+    many configurations are tried, `iteration_timeout_minutes` the wall clock of each. `n_cross_validations`, `validation_size` (a
+    share of the rows) and `validation_dataset` exclude each other; without any of them docs/automl.md has the rule.
+    `positive_label` is which of two classes the `_binary` metrics and the curves are of (None: the last in alphabetical order).
     """
 
     dataset: Dataset
     experiment_name: str = "bankmarketing-automl"
     primary_metric: str = "accuracy"
     experiment_timeout_minutes: float = 1.0
-    n_cross_validations: int = 5
+    experiment_exit_score: float | None = None
+    iterations: int | None = None
+    iteration_timeout_minutes: float | None = None
+    enable_early_stopping: bool = True
+    n_cross_validations: int | None = None
+    validation_size: float | None = None
+    validation_dataset: Dataset | None = None
     max_concurrent_iterations: int | None = None
     allowed_models: tuple[str, ...] = ()
     blocked_models: tuple[str, ...] = ()
+    featurization: Featurization = Featurization()
+    positive_label: str | None = None
     enable_voting_ensemble: bool = True
+    enable_stack_ensemble: bool = False
+    model_explainability: bool = True
     random_seed: int = 42
     compute_target: str = "automl-cluster"
     tags: Mapping[str, str] = field(default_factory=_empty)
@@ -157,9 +202,29 @@ class EndpointState(StrEnum):
     FAILED = "Failed"
 
 
+class UnknownCategories(StrEnum):
+    """What becomes of a row with a category that training did not see."""
+
+    SCORE = "score"
+    REFUSE = "refuse"
+
+
+class Runtime(StrEnum):
+    """What serves a model on this machine; `AUTO` is a container where an engine is at hand, else a process."""
+
+    AUTO = "auto"
+    CONTAINER = "container"
+    PROCESS = "process"
+
+
 @dataclass(frozen=True, slots=True)
 class DeploymentConfig:
-    """How a model is served. `port` 0 takes a free one; `cpu_cores` and `memory_gb` bind where the runtime can bound them."""
+    """How a model is served. `port` 0 takes a free one; `cpu_cores` and `memory_gb` bind where the runtime can bound them.
+
+    `cors_origins` are the web origins whose pages may call it ("*" is any); `plain_json` has it answer JSON where those of Azure
+    answer a JSON string that holds it. `workers` processes answer side by side. `collect_model_data` keeps inputs and answers
+    for `bankmlops monitor`.
+    """
 
     name: str
     auth_enabled: bool = True
@@ -169,11 +234,20 @@ class DeploymentConfig:
     port: int = 0
     timeout_seconds: float = 120.0
     tags: Mapping[str, str] = field(default_factory=_empty)
+    workers: int = 1
+    cors_origins: tuple[str, ...] = ()
+    plain_json: bool = False
+    unknown_categories: UnknownCategories = UnknownCategories.SCORE
+    runtime: Runtime = Runtime.AUTO
+    collect_model_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A deployed model. `runtime` is "process" or "ACI"; URLs are empty while it is not there."""
+    """A deployed model. `runtime` is "container", "process" or "ACI"; URLs are empty while it is not there.
+
+    `runtime_reason` says why that runtime was taken where nobody asked for it.
+    """
 
     name: str
     state: EndpointState
@@ -187,6 +261,7 @@ class Endpoint:
     created: datetime | None = None
     cold_start_seconds: float = 0.0
     tags: Mapping[str, str] = field(default_factory=_empty)
+    runtime_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

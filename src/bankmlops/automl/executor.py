@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol, cast
 
 import numpy
 
-from bankmlops.automl.tasks import FitResult, FitTask, read_result
+from bankmlops.automl.tasks import FitResult, FitTask, read_result, save_array
 from bankmlops.errors import RunFailedError
 
 Array = numpy.ndarray[Any, Any]
@@ -44,7 +44,7 @@ class Executor(Protocol):
 def processes(folder: Path, matrix: Array, labels: Array, folds: Array) -> Iterator[ProcessExecutor]:
     """An executor over processes of this machine, which all end with the block. `folder` takes the table and what tasks leave."""
     for name, array in (("matrix", matrix), ("labels", labels), ("folds", folds)):
-        numpy.save(folder / f"{name}.npy", array)
+        save_array(folder / f"{name}.npy", array)
     nursery = subprocess.Popen(
         [sys.executable, "-P", "-m", "bankmlops.automl.nursery", str(folder)],
         stdin=subprocess.PIPE,
@@ -94,7 +94,10 @@ class ProcessExecutor:
             self._command({"kill": task.name})
 
     def next_ended(self, timeout_seconds: float) -> tuple[FitTask, FitResult] | None:
-        """A task that ended, with what it left; one whose process died has the error that says so."""
+        """A task that ended, with what it left; one whose process died has the error that says so.
+
+        Raises `OSError` where the disk refused what a task wanted to leave: it would refuse the next one's too.
+        """
         deadline = time.monotonic() + timeout_seconds
         while not self._ended:
             left = deadline - time.monotonic()
@@ -103,7 +106,8 @@ class ProcessExecutor:
             self._listen()
         task = self._ended.pop(0)
         seconds = time.perf_counter() - self._began.pop(task.name)
-        return task, read_result(self._folder, task) or FitResult(seconds, error="its process died (killed, or out of memory)")
+        died = FitResult(seconds, cpu_seconds=seconds, error="its process died (killed, or out of memory)")
+        return task, read_result(self._folder, task) or died
 
     def _listen(self) -> None:
         chunk = os.read(self._reports.fileno(), _CHUNK)
@@ -112,6 +116,8 @@ class ProcessExecutor:
         *lines, self._pending = (self._pending + chunk).split(b"\n")
         for line in lines:
             message = json.loads(line)
+            if refusal := message.get("disk", 0):
+                raise OSError(refusal, os.strerror(refusal), str(self._folder))
             task = self._running.pop(message.get("ended", ""), None)
             if task is not None:
                 self._ended.append(task)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.shapley import Contributions
 from bankmlops.features import FeatureSpecification
+from bankmlops.features.shapley import Contributions
 
 Array = numpy.ndarray[Any, Any]
 
@@ -97,11 +97,6 @@ def _text(value: object) -> str:
 def shown_code(found: Contributions) -> int:
     """Of two classes the second; of more the one that the base has most of."""
     return 1 if len(found.base) == 2 else int(found.base.argmax())
-
-
-def widths_of(specification: FeatureSpecification) -> tuple[int, ...]:
-    """How many matrix columns each original column has."""
-    return tuple(column.width for column in specification.columns)
 
 
 def _levels(rows: Array, specification: FeatureSpecification) -> Array:

@@ -78,7 +78,8 @@ def _fit_xgboost(task: FitTask, matrix: Array, labels: Array, held_out: Array, h
     estimator = _unfitted(task)
     estimator.set_params(early_stopping_rounds=PATIENCE_ROUNDS, callbacks=[_xgboost_stop(clock)])
     estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], verbose=False)
-    return estimator, int(estimator.best_iteration) + 1, clock.struck
+    rounds = estimator.get_booster().attributes().get("best_iteration", 0)  # missing where the first round was the last
+    return estimator, int(rounds) + 1, clock.struck
 
 
 class _Clock:

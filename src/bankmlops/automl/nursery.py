@@ -2,8 +2,8 @@
 
 `python -m bankmlops.automl.nursery FOLDER` reads `matrix.npy`, `labels.npy` and `folds.npy` there, then a JSON command a line on
 stdin: `{"fit": {...}}` forks a process for the task, `{"kill": NAME}` ends one. It says `{"ended": NAME}` on stdout when a task's
-process has ended, whatever became of it: the result is on disk or it is not. When stdin closes it ends, and so do its children,
-also where it is killed itself.
+process has ended, whatever became of it: the result is on disk or it is not; and `{"disk": ERRNO}` where the disk refused it.
+When stdin closes it ends, and so do its children, also where it is killed itself.
 
 It must never start a thread or a parallel loop of its own: a fork copies one thread alone, and OpenMP's pool would be missing.
 """
@@ -11,6 +11,7 @@ It must never start a thread or a parallel loop of its own: a fork copies one th
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import selectors
@@ -21,6 +22,7 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16
+_DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})  # exit codes of trials too
 
 
 def main() -> None:
@@ -91,6 +93,9 @@ class Nursery:
 
             perform(self._folder, FitTask(**task), self._matrix, self._labels, self._folds)
             code = 0
+        except OSError as error:
+            code = error.errno if error.errno in _DISK_REFUSALS else 1
+            print(f"{task['name']}: {error}", file=sys.stderr)  # noqa: T201
         except BaseException:
             import traceback
 
@@ -103,8 +108,8 @@ class Nursery:
         name, pid = self._names.pop(pidfd)
         self._selector.unregister(pidfd)
         os.close(pidfd)
-        os.waitpid(pid, 0)
-        self._say({"ended": name})
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self._say({"disk": code} if code in _DISK_REFUSALS else {"ended": name})
 
     def _kill_all(self) -> None:
         for _, pid in self._names.values():

@@ -1,7 +1,7 @@
 """The winner as scikit-learn has it: a `Pipeline` over a data frame of the original columns, of public classes alone.
 
 Whoever unpickles it needs scikit-learn, LightGBM and XGBoost, and nothing of ours. Its steps bear the names that Azure's AutoML
-gives: `datatransformer`, and `prefittedsoftvotingclassifier` where the winner is an ensemble.
+gives: `datatransformer`, and `prefittedsoftvotingclassifier` or `stackensembleclassifier` where the winner is an ensemble.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy
 
+from bankmlops.automl.algorithms import STACK_ENSEMBLE, VOTING_ENSEMBLE
 from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
 
 ENSEMBLE_STEP = "prefittedsoftvotingclassifier"
+STACK_STEP = "stackensembleclassifier"
 
 
 def build_pipeline(specification: FeatureSpecification, step: str, classifier: Any) -> Any:
@@ -23,17 +25,40 @@ def build_pipeline(specification: FeatureSpecification, step: str, classifier: A
     return Pipeline([("datatransformer", _transformer(specification)), (step, classifier)])
 
 
+def step_name(algorithm: str) -> str:
+    """What the step of an algorithm is called."""
+    return {VOTING_ENSEMBLE: ENSEMBLE_STEP, STACK_ENSEMBLE: STACK_STEP}.get(algorithm, algorithm.lower())
+
+
 def voting_classifier(names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[str]) -> Any:
     """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes' names."""
     from sklearn.ensemble import VotingClassifier
     from sklearn.preprocessing import LabelEncoder
 
-    pairs = [(f"{index}-{name}", member) for index, (name, member) in enumerate(zip(names, members, strict=True))]
-    voting = VotingClassifier(pairs, voting="soft", weights=numpy.array(weights), flatten_transform=False)
+    voting = VotingClassifier(_named(names, members), voting="soft", weights=numpy.array(weights), flatten_transform=False)
     voting.estimators_ = list(members)
-    voting.le_ = LabelEncoder().fit(list(classes))
+    voting.le_ = LabelEncoder()
+    voting.le_.classes_ = numpy.array(list(classes))  # not fitted: that would sort them, and the positive class comes last
     voting.classes_ = voting.le_.classes_
     return voting
+
+
+def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_estimator: Any, classes: Sequence[str]) -> Any:
+    """A `StackingClassifier` of members and a final estimator that were fitted before, on class codes; it answers names."""
+    from sklearn.ensemble import StackingClassifier
+    from sklearn.preprocessing import LabelEncoder
+
+    stacking = StackingClassifier(_named(names, members), final_estimator, cv="prefit", stack_method="predict_proba")
+    stacking.estimators_ = list(members)
+    stacking.final_estimator_ = final_estimator
+    stacking.stack_method_ = ["predict_proba"] * len(members)
+    stacking._label_encoder = LabelEncoder().fit(list(classes))  # what its own `fit` would leave
+    stacking.classes_ = stacking._label_encoder.classes_
+    return stacking
+
+
+def _named(names: Sequence[str], members: Sequence[Any]) -> list[tuple[str, Any]]:
+    return [(f"{index}-{name}", member) for index, (name, member) in enumerate(zip(names, members, strict=True))]
 
 
 def _transformer(specification: FeatureSpecification) -> Any:

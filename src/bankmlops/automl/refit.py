@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy
 
+from bankmlops.automl.attempt import Contender
 from bankmlops.automl.executor import Executor
-from bankmlops.automl.search import Contender
 from bankmlops.automl.tasks import ALL_ROWS, FitTask, estimator_path, graph_path
 
 Array = numpy.ndarray[Any, Any]

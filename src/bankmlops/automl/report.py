@@ -42,7 +42,8 @@ class Facts:
     """All that the report tells of.
 
     `trials` are the completed ones, best first; `progress` is (seconds since the start, score) of each. `labels` int [rows] and
-    `probabilities` [rows, classes] are the winner's on held-out rows. What is None or empty is left out.
+    `probabilities` [rows, classes] are the winner's on held-out rows, which `judged` puts in words, such as "5 folds". What is
+    None or empty is left out.
     """
 
     dataset: Dataset
@@ -54,7 +55,7 @@ class Facts:
     labels: Array
     probabilities: Array
     classes: tuple[str, ...]
-    folds: int
+    judged: str
     seed: int
     guardrails: Guardrails
     parity: Parity | None = None
@@ -212,8 +213,8 @@ def _quality(facts: Facts) -> str:
 def _what_is_judged(facts: Facts) -> str:
     one = f"; the curves show {escape(repr(facts.classes[1]))}" if facts.predictions.is_binary else ""
     return (
-        f"All on held-out rows: each of the {len(facts.labels):,} was scored by models that never saw it, in {facts.folds} "
-        f"folds{one}. "
+        f"All on held-out rows: each of the {len(facts.labels):,} was scored by models that never saw it "
+        f"({facts.judged}){one}. "
         "The winner was chosen by these scores, so expect new rows to be a little harder."
     )
 
@@ -247,7 +248,7 @@ def _export(facts: Facts) -> str:
 
 def _footer(facts: Facts) -> str:
     return (
-        f"{len(facts.trials)} completed trials in {facts.seconds:.0f} s, {facts.folds} folds, seed {facts.seed}. "
+        f"{len(facts.trials)} completed trials in {facts.seconds:.0f} s, {facts.judged}, seed {facts.seed}. "
         f"Dataset sha256 <code>{escape(facts.dataset.sha256)}</code>"
     )
 

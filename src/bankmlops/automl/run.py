@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import numpy
 
 from bankmlops.automl import export, pipeline
-from bankmlops.automl.algorithms import VOTING_ENSEMBLE, algorithm_named
 from bankmlops.automl.bundle import write_bundle
 from bankmlops.automl.charts import write_charts
 from bankmlops.automl.executor import Executor, processes
@@ -26,14 +26,17 @@ from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.metrics import LOSSES, error_of
 from bankmlops.automl.parity import measure_parity
 from bankmlops.automl.refit import Member, refit, refit_seconds
-from bankmlops.automl.report import Facts
+from bankmlops.automl.report import Facts, write_report
 from bankmlops.automl.results import Listener, Outcome, Trial
 from bankmlops.automl.search import Search
 from bankmlops.automl.table import Table, prepare
+from bankmlops.automl.trials_on_disk import open_search_folder
 from bankmlops.automl.understanding import worth_of_suspects, write_guardrails, write_understanding
-from bankmlops.automl.validation import allowed_algorithms, validate_config
-from bankmlops.automl.winner import Choice, choose_ensemble, choose_winner, ensemble_of
+from bankmlops.automl.validation import validate_config
+from bankmlops.automl.winner import Choice, choose_ensemble, choose_winner, ensemble_of, stack_of
 from bankmlops.errors import RunFailedError
+from bankmlops.features.background import choose_background
+from bankmlops.features.profile import profile_of
 from bankmlops.types import AutoMLConfig, Parity, RunStatus
 
 Array = numpy.ndarray[Any, Any]
@@ -41,6 +44,8 @@ Array = numpy.ndarray[Any, Any]
 SEARCH_FOLDER = "search"
 _CLOSING_SECONDS = 4.0  # blending, charts, parity, explanation, report and files, for a small table
 _REPORT_SECONDS = 0.5  # of these
+_SHORTEST_CLOSING = 0.5  # of these, where that saves the first good model
+_CLOSING_RESERVE = 2.0  # the load up to which these are enough
 _CLOSING_SECONDS_A_MILLION_ROWS = 60.0
 _SHOWN_MEMBERS = 3  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
@@ -49,20 +54,28 @@ _TICK_SECONDS = 0.5
 
 
 def run_automl(
-    columns: Mapping[str, Array], config: AutoMLConfig, outputs: Path, listener: Listener, *, seconds: float
+    columns: Mapping[str, Array],
+    config: AutoMLConfig,
+    outputs: Path,
+    listener: Listener,
+    *,
+    seconds: float,
+    validation: Mapping[str, Array] | None = None,
 ) -> Outcome:
     """Search, and leave the winner's files in `outputs`; see `Outcome`, and docs/automl.md for the files.
 
-    `columns` are those of `datasets.columns_of`, label included. All of it ends within `seconds` of the call; but the first trial
-    has at least `LEAST_SECONDS`. Raises `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError`
-    where no trial finished.
+    `columns` are those of `datasets.columns_of`, label included; `validation` those of the validation dataset. All of it ends
+    within `seconds` of the call; but the first trial has at least `LEAST_SECONDS`. Trials of the same table that an earlier call
+    left in the folder `search` beside `outputs`, whatever ended it, count as done, and are told again. Raises
+    `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError` where no trial finished, `OSError`
+    where the disk refuses.
     """
     started = time.monotonic()
     validate_config(config)
-    table = prepare(columns, config)
+    table = prepare(columns, config, validation)
     folder = outputs.parent / SEARCH_FOLDER
-    for place in (outputs, folder):
-        place.mkdir(parents=True, exist_ok=True)
+    outputs.mkdir(parents=True, exist_ok=True)
+    open_search_folder(folder, table.fingerprint)
     with processes(folder, table.matrix, table.labels, table.folds) as executor:
         return _Run(table, config, outputs, folder, listener, executor, started, seconds).carry_out()
 
@@ -89,6 +102,7 @@ class _Run:
         self._seconds = seconds
         self._slots = config.max_concurrent_iterations or len(os.sched_getaffinity(0))
         self._last_tick = 0.0
+        self._load = 1.0
         self._trials: list[Trial] = []
         self._progress: list[tuple[float, float]] = []
 
@@ -97,13 +111,13 @@ class _Run:
         preparing.start()
         search = self._search()
         preparing.join()
-        ensemble = self._ensemble(search)
-        winner = choose_winner(search.contenders, ensemble, self._config.primary_metric)
+        ensembles = self._ensembles(search)
+        winner = choose_winner(search.contenders, ensembles, self._config.primary_metric)
         winner, members = self._refit(winner)
-        if ensemble is not None:
-            self._tell(winner.trial if winner.trial.algorithm == VOTING_ENSEMBLE else ensemble.trial)
+        for ensemble in ensembles:
+            self._tell(winner.trial if winner.trial.iteration == ensemble.trial.iteration else ensemble.trial)
         self._say(f"exporting {winner.trial.algorithm}")
-        write_charts(self._outputs, self._table.labels, winner.probabilities, self._table.specification.classes)
+        write_charts(self._outputs, self._table.scored_labels, winner.probabilities, self._table.specification.classes)
         model, parity = self._export(winner, members)
         trials = _sorted(self._trials, self._config.primary_metric)
         _write_leaderboard(self._outputs, trials)
@@ -118,45 +132,53 @@ class _Run:
 
     @property
     def _closing_seconds(self) -> float:
-        return _CLOSING_SECONDS + _CLOSING_SECONDS_A_MILLION_ROWS * len(self._table.labels) / 1e6
+        """On a machine that others use, all takes longer, as trials do."""
+        seconds = _CLOSING_SECONDS + _CLOSING_SECONDS_A_MILLION_ROWS * len(self._table.labels) / 1e6
+        return seconds * max(self._load / _CLOSING_RESERVE, 1.0)
 
     def _search(self) -> Search:
-        search = Search(
-            self._executor,
-            [algorithm_named(name) for name in allowed_algorithms(self._config)],
-            self._table.labels,
-            self._table.folds,
-            primary_metric=self._config.primary_metric,
-            slots=self._slots,
-            seed=self._config.random_seed,
-            on_trial=self._tell,
-        )
+        search = Search(self._executor, self._folder, self._table, self._config, slots=self._slots, on_trial=self._tell)
 
         def until() -> float:
+            self._load = search.load
             best = sorted(search.contenders, key=lambda contender: contender.loss)[:_SHOWN_MEMBERS]
             refits = [refit_seconds(contender, self._table.fold_count) for contender in best]
             longest = max(max(refits, default=0.0), sum(refits) / self._slots)
-            return self._deadline - self._closing_seconds - longest
+            closing = self._closing_seconds * (_SHORTEST_CLOSING if search.awaits_better else 1)
+            return self._deadline - closing - longest
 
         last_moment = max(self._deadline + _GRACE_SECONDS, self._started + LEAST_SECONDS)
         search.run(until, last_moment, lambda: self._tick(search))
+        if search.stopped_early:
+            self._say(f"stopped early: {search.stopped_early}")
         if not search.contenders:
             reason = search.errors[-1] if search.errors else f"{self._seconds:.0f} s were too short for one; give it more time"
             raise RunFailedError(f"no trial finished: {reason}")
         return search
 
-    def _ensemble(self, search: Search) -> Choice | None:
+    def _ensembles(self, search: Search) -> list[Choice]:
+        """Those that are asked for, the VotingEnsemble and the StackEnsemble of its members."""
+        if not (self._config.enable_voting_ensemble or self._config.enable_stack_ensemble):
+            return []
+        self._say("blending the ensembles")
+        voting = self._voting(search)
+        ensembles = [voting] if self._config.enable_voting_ensemble else []
+        stack = self._stack(voting, voting.trial.iteration + len(ensembles)) if self._config.enable_stack_ensemble else None
+        return [*ensembles, stack] if stack else ensembles
+
+    def _voting(self, search: Search) -> Choice:
         """The VotingEnsemble of those members whose fits on all rows there is time for."""
-        if not self._config.enable_voting_ensemble:
-            return None
-        self._say("blending the VotingEnsemble")
         iteration = max(trial.iteration for trial in self._trials) + 1
-        choice = choose_ensemble(search.contenders, self._table.labels, self._config.primary_metric, iteration)
+        choice = choose_ensemble(search.contenders, self._table.scored_labels, self._config.primary_metric, iteration)
         left = self._deadline - self._closing_seconds - time.monotonic()
         kept = list(choice.members)
         while len(kept) > 1 and sum(refit_seconds(member, self._table.fold_count) for member in kept) / self._slots > left:
             kept.pop()
         return self._of_those(choice, [member.proposal.number for member in kept])
+
+    def _stack(self, voting: Choice, iteration: int) -> Choice | None:
+        folds = self._table.crossed_folds[self._table.scored]
+        return stack_of(voting, self._table.scored_labels, folds, self._config.primary_metric, iteration)
 
     def _refit(self, winner: Choice) -> tuple[Choice, list[Member]]:
         """Fit the winner's members on all rows. Where one fails or takes too long, the best that the others can make wins."""
@@ -176,17 +198,21 @@ class _Run:
         if len(members) == len(winner.members):
             return winner, members
         fitted = [member.contender for member in members]
-        rest = self._of_those(winner, [contender.proposal.number for contender in fitted])
-        chosen = choose_winner(fitted, rest, self._config.primary_metric)
+        rest = self._rest_of(winner, [contender.proposal.number for contender in fitted])
+        chosen = choose_winner(fitted, [rest] if rest else [], self._config.primary_metric)
         kept = {contender.proposal.number for contender in chosen.members}
         return chosen, [member for member in members if member.contender.proposal.number in kept]
+
+    def _rest_of(self, winner: Choice, numbers: Sequence[int]) -> Choice | None:
+        rest = self._of_those(winner, numbers)
+        return self._stack(rest, winner.trial.iteration) if winner.meta_learner else rest
 
     def _of_those(self, choice: Choice, numbers: Sequence[int]) -> Choice:
         if len(numbers) == len(choice.members):
             return choice
         pairs = [pair for pair in zip(choice.members, choice.weights, strict=True) if pair[0].proposal.number in numbers]
         members, weights = zip(*pairs, strict=True)
-        return ensemble_of(members, weights, self._table.labels, self._config.primary_metric, choice.trial.iteration)
+        return ensemble_of(members, weights, self._table.scored_labels, self._config.primary_metric, choice.trial.iteration)
 
     def _export(self, winner: Choice, members: Sequence[Member]) -> tuple[bytes, Parity]:
         """Write the scikit-learn pipeline and the service's bundle; answers the graph, and how the two compare on every row."""
@@ -195,16 +221,27 @@ class _Run:
 
         specification = self._table.specification
         graphs = [onnx.load(str(member.graph)) for member in members]
-        model = export.merge(graphs, winner.weights, specification.width, len(specification.classes))
-        write_bundle(self._outputs / "bundle", model, specification, winner.trial.algorithm, self._table.example)
+        shape = specification.width, len(specification.classes)
+        stacked = winner.meta_learner
+        model = export.stack(graphs, stacked, *shape) if stacked else export.merge(graphs, winner.weights, *shape)
+        background = choose_background(self._table.scored_matrix, winner.probabilities)
+        profile = profile_of(specification, self._table.columns)
+        write_bundle(
+            self._outputs / "bundle", model, specification, winner.trial.algorithm, self._table.example, background, profile
+        )
         names = [member.contender.trial.algorithm for member in members]
         estimators = [joblib.load(member.estimator) for member in members]
-        voting = pipeline.voting_classifier(names, estimators, winner.weights, specification.classes)
-        step = pipeline.ENSEMBLE_STEP if winner.trial.algorithm == VOTING_ENSEMBLE else winner.trial.algorithm.lower()
+        if stacked:
+            classifier = pipeline.stacking_classifier(names, estimators, stacked.classifier, specification.classes)
+        else:
+            classifier = pipeline.voting_classifier(names, estimators, winner.weights, specification.classes)
+        step = pipeline.step_name(winner.trial.algorithm)
         # A plain pickle: Azure's SDK loads it without joblib, which reads it as well.
-        (self._outputs / "model.pkl").write_bytes(pickle.dumps(pipeline.build_pipeline(specification, step, voting), protocol=5))
-        trained = sum(member.probabilities * weight for member, weight in zip(members, winner.weights, strict=True))
-        return model, measure_parity(numpy.asarray(trained), export.answers(model, self._table.matrix))
+        (self._outputs / "model.pkl").write_bytes(
+            pickle.dumps(pipeline.build_pipeline(specification, step, classifier), protocol=5)
+        )
+        trained = winner.combine([member.probabilities for member in members])
+        return model, measure_parity(trained, export.answers(model, self._table.matrix))
 
     def _explain(self, winner: Choice, trials: Sequence[Trial], model: bytes, parity: Parity, preparing: _Preparation) -> None:
         self._say("writing the report")
@@ -215,17 +252,21 @@ class _Run:
             winner=winner.trial,
             trials=trials,
             progress=tuple(self._progress),
-            labels=self._table.labels,
+            labels=self._table.scored_labels,
             probabilities=winner.probabilities,
             classes=self._table.specification.classes,
-            folds=self._table.fold_count,
+            judged=self._table.judged,
             seed=self._config.random_seed,
             guardrails=preparing.guardrails,
             parity=parity,
             worth=preparing.worth,
             ended=datetime.now(UTC),
         )
-        write_understanding(self._outputs, facts, self._table, model, deadline=self._deadline - _REPORT_SECONDS)
+        if self._config.model_explainability:
+            deadline = self._deadline - _REPORT_SECONDS * self._load
+            write_understanding(self._outputs, facts, self._table, model, deadline=deadline)
+        else:
+            write_report(self._outputs, facts)
 
     def _tell(self, trial: Trial) -> None:
         self._trials.append(trial)
@@ -258,7 +299,9 @@ class _Preparation(threading.Thread):
         super().__init__(name="preparation", daemon=True)
         self._table = table
         self._deadline = deadline
-        self.guardrails = examine(table.columns, table.specification, table.labels, table.folds)
+        dropped = tuple(name for name in table.specification.dropped if name in table.columns)
+        specification = replace(table.specification, dropped=dropped)  # what was asked to be ignored is no finding
+        self.guardrails = examine(table.columns, specification, table.labels, numpy.unique(table.folds, return_inverse=True)[1])
         self.worth: tuple[ColumnWorth, ...] = ()
         write_guardrails(outputs, self.guardrails)
 

@@ -2,52 +2,143 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy
 
-from bankmlops.automl.folds import assign_folds
+from bankmlops.automl.featurization import apply_purposes, ignored_columns
+from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, USUAL_FOLDS, assign_folds, choose_folds, held_out_folds
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
 from bankmlops.types import AutoMLConfig
 
 Array = numpy.ndarray[Any, Any]
+Columns = Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
-    """`columns` as they came, `matrix` float32 [rows, width], `labels` int64 [rows], `folds` int8 [rows], and its first row."""
+    """`columns` as they came, `matrix` float32 [rows, width], `labels` int64 [rows], `folds` int8 [rows], and its first row.
 
-    columns: Mapping[str, Array]
+    The rows of a validation dataset come last; `folds` are those of `automl.folds`.
+    """
+
+    columns: Columns
     specification: FeatureSpecification
     matrix: Array
     labels: Array
     folds: Array
     example: Mapping[str, object]
 
-    @property
+    @cached_property
     def fold_count(self) -> int:
-        """How many folds there are."""
-        return int(self.folds.max()) + 1
+        """How many parts like a held-out one the rows have: the number of folds, or 10 where a tenth is held out."""
+        held_out = len(self.scored) / len(held_out_folds(self.folds))
+        return max(round(len(self.labels) / held_out), 2)
+
+    @cached_property
+    def scored(self) -> Array:
+        """int64: the indices of the rows that are held out at some time: all of them, unless there is one validation part."""
+        return numpy.flatnonzero(self.folds != IN_EVERY_FIT)
+
+    @cached_property
+    def scored_labels(self) -> Array:
+        """int64 [scored]: their labels."""
+        return self.labels[self.scored]
+
+    @cached_property
+    def scored_matrix(self) -> Array:
+        """float32 [scored, width]: their features."""
+        return self.matrix if len(self.scored) == len(self.labels) else self.matrix[self.scored]
+
+    @cached_property
+    def crossed_folds(self) -> Array:
+        """int8 [rows]: folds that hold every row out, also where there is one validation part."""
+        return self.folds if len(held_out_folds(self.folds)) > 1 else assign_folds(self.labels, USUAL_FOLDS, 0)
+
+    @cached_property
+    def judged(self) -> str:
+        """In words, which rows the scores are of."""
+        folds = held_out_folds(self.folds)
+        if folds == (IN_NO_FIT,):
+            return f"the {len(self.scored):,} rows of the validation dataset"
+        return f"{len(folds)} folds" if len(folds) > 1 else f"{len(self.scored):,} rows held out"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 of what trials depend on beside their own parameters."""
+        digest = hashlib.sha256(self.specification.to_json().encode())
+        for array in (self.labels, self.folds):
+            digest.update(numpy.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
 
-def prepare(columns: Mapping[str, Array], config: AutoMLConfig) -> Table:
-    """Fit the features and assign the folds. Raises `InvalidRequestError` for a table that can't serve."""
+def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None = None) -> Table:
+    """Fit the features and assign the folds; `validation` are the columns of the validation dataset, where there is one.
+
+    Raises `InvalidRequestError` for a table that can't serve.
+    """
     label_column = config.dataset.label_column
-    specification = fit(columns, label_column)
+    training = apply_purposes(columns, config.featurization, label_column)
+    specification = _specification(training, ignored_columns(columns, config.featurization), config)
+    matrix, labels = matrix_from_columns(specification, training), encode_labels(specification, training[label_column])
+    folds = choose_folds(labels, config)
+    if validation is not None:
+        apart = _alike(apply_purposes(_checked(validation, columns), config.featurization, label_column), training)
+        training = {name: numpy.concatenate([array, apart[name]]) for name, array in training.items()}
+        matrix = numpy.concatenate([matrix, matrix_from_columns(specification, apart)])
+        added = encode_labels(specification, apart[label_column])
+        folds = numpy.repeat(numpy.array([IN_EVERY_FIT, IN_NO_FIT], dtype=numpy.int8), [len(labels), len(added)])
+        labels = numpy.concatenate([labels, added])
+    example = {column.name: _plain(training[column.name][0]) for column in specification.columns}
+    table = Table(training, specification, matrix, labels, folds, example)
+    if len(numpy.unique(table.scored_labels)) < 2:
+        raise InvalidRequestError(f"validation: {table.judged}, all of a single class; hold out more")
+    return table
+
+
+def _specification(columns: Columns, ignored: tuple[str, ...], config: AutoMLConfig) -> FeatureSpecification:
+    specification = fit(columns, config.dataset.label_column)
+    where = f"label {config.dataset.label_column!r}"
     if len(specification.classes) < 2:
-        raise InvalidRequestError(f"label {label_column!r}: a single class; at least two would serve")
-    labels = encode_labels(specification, columns[label_column])
-    return Table(
-        columns=columns,
-        specification=specification,
-        matrix=matrix_from_columns(specification, columns),
-        labels=labels,
-        folds=assign_folds(labels, config.n_cross_validations, config.random_seed),
-        example={column.name: _plain(columns[column.name][0]) for column in specification.columns},
+        raise InvalidRequestError(f"{where}: a single class; at least two would serve")
+    return replace(
+        specification,
+        dropped=(*specification.dropped, *ignored),
+        classes=_positive_last(specification.classes, config.positive_label, where),
     )
+
+
+def _positive_last(classes: tuple[str, ...], positive: str | None, where: str) -> tuple[str, ...]:
+    """Of two classes the second is the one that metrics and curves are of."""
+    if positive is None:
+        return classes
+    if positive not in classes:
+        raise InvalidRequestError(f"positive_label {positive!r} is no class of {where}; choose from {', '.join(classes[:10])}")
+    if len(classes) > 2:
+        raise InvalidRequestError(f"positive_label serves for two classes; {where} has {len(classes)}")
+    return (*(name for name in classes if name != positive), positive)
+
+
+def _checked(validation: Columns, columns: Columns) -> Columns:
+    missing = [name for name in columns if name not in validation]
+    if missing:
+        raise InvalidRequestError(f"validation_dataset has no column {missing[0]!r}; it needs all that the training data has")
+    return {name: validation[name] for name in columns}
+
+
+def _alike(validation: Columns, training: Columns) -> Columns:
+    for name, array in validation.items():
+        if (array.dtype.kind in "iuf") != (training[name].dtype.kind in "iuf"):
+            kinds = ["numbers" if each.dtype.kind in "iuf" else "text" for each in (array, training[name])]
+            raise InvalidRequestError(
+                f"validation_dataset: column {name!r} holds {kinds[0]} where the training data has {kinds[1]}"
+            )
+    return validation
 
 
 def _plain(value: Any) -> object:

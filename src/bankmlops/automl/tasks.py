@@ -5,16 +5,19 @@ A task and its result are files in the run's search folder: whoever is killed, w
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy
+
+from bankmlops.automl.folds import IN_NO_FIT
 
 Array = numpy.ndarray[Any, Any]
 
@@ -26,7 +29,8 @@ _RESULT, _PROBABILITIES, _ESTIMATOR, _GRAPH = "result.json", "probabilities.npy"
 class FitTask:
     """Fit `algorithm` with `parameters` without the rows of `fold`, and score these; or fit it on `ALL_ROWS`, and score all.
 
-    `seconds` bounds the boosting (0: not at all); what has grown by then is the model.
+    All rows are without those of a validation dataset. `seconds` bounds the boosting (0: not at all); what has grown by then is
+    the model.
     """
 
     name: str
@@ -40,13 +44,17 @@ class FitTask:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """`probabilities` [rows of the fold, classes], empty after an error; `rounds` is how many a boosted learner kept."""
+    """`probabilities` [rows of the fold, classes], empty after an error; `rounds` is how many a boosted learner kept.
+
+    `seconds` are of the wall clock, `cpu_seconds` of the processor.
+    """
 
     seconds: float
     rounds: int = 0
     error: str = ""
     probabilities: Array = field(default_factory=lambda: numpy.empty((0, 0)))
     stopped: bool = False
+    cpu_seconds: float = 0.0
 
 
 def estimator_path(folder: Path, task: FitTask) -> Path:
@@ -61,12 +69,23 @@ def graph_path(folder: Path, task: FitTask) -> Path:
 
 def read_result(folder: Path, task: FitTask) -> FitResult | None:
     """What the task left, or None where it did not end."""
+    found = _read(folder / task.name)
+    return found[1] if found else None
+
+
+def read_results(folder: Path) -> list[tuple[FitTask, FitResult]]:
+    """Every task that ended with what it left, by name; those of a search that was killed too."""
+    found = [_read(path.parent) for path in sorted(folder.glob(f"*/{_RESULT}"))]
+    return [pair for pair in found if pair is not None]
+
+
+def _read(place: Path) -> tuple[FitTask, FitResult] | None:
     try:
-        result = json.loads((folder / task.name / _RESULT).read_text())
+        document = json.loads((place / _RESULT).read_text())
     except FileNotFoundError:
         return None
-    path = folder / task.name / _PROBABILITIES
-    return FitResult(**result, probabilities=numpy.load(path)) if path.exists() else FitResult(**result)
+    task, path = FitTask(**document.pop("task")), place / _PROBABILITIES
+    return task, FitResult(**document, probabilities=numpy.load(path)) if path.exists() else FitResult(**document)
 
 
 def write_result(folder: Path, task: FitTask, result: FitResult) -> None:
@@ -74,23 +93,42 @@ def write_result(folder: Path, task: FitTask, result: FitResult) -> None:
     place = folder / task.name
     place.mkdir(parents=True, exist_ok=True)
     if not result.error:
-        numpy.save(place / _PROBABILITIES, result.probabilities)
-    document = {"seconds": result.seconds, "rounds": result.rounds, "error": result.error, "stopped": result.stopped}
+        save_array(place / _PROBABILITIES, result.probabilities)
+    document = {
+        "task": asdict(task),
+        "seconds": result.seconds,
+        "cpu_seconds": result.cpu_seconds,
+        "rounds": result.rounds,
+        "error": result.error,
+        "stopped": result.stopped,
+    }
     waiting = place / f".{_RESULT}"
     waiting.write_text(json.dumps(document))
     os.replace(waiting, place / _RESULT)
 
 
+def save_array(path: Path, array: Array) -> None:
+    """Write a `.npy` file; raises `OSError` that names it."""
+    try:
+        numpy.save(path, array)
+    except OSError as error:
+        reason = error.errno or errno.ENOSPC  # numpy says that not all was written, and not why
+        raise OSError(reason, os.strerror(reason), str(path)) from error
+
+
 def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Array) -> None:
     """Do the task and leave its result; an error of the learner is a result too."""
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     warnings.simplefilter("ignore")  # such as "did not converge": the score says what a fit is worth
     try:
-        result = _fit_all(folder, task, matrix, labels) if task.fold == ALL_ROWS else _fit_fold(task, matrix, labels, folds)
+        if task.fold == ALL_ROWS:
+            result = _fit_all(folder, task, matrix, labels, folds != IN_NO_FIT)
+        else:
+            result = _fit_fold(task, matrix, labels, folds)
     except (ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         result = FitResult(time.perf_counter() - started, error=reason)
-    write_result(folder, task, result)
+    write_result(folder, task, replace(result, cpu_seconds=time.process_time() - cpu))
 
 
 def _fit_fold(task: FitTask, matrix: Array, labels: Array, folds: Array) -> FitResult:
@@ -101,19 +139,22 @@ def _fit_fold(task: FitTask, matrix: Array, labels: Array, folds: Array) -> FitR
     classes = int(labels.max()) + 1
     fitted = fit_and_score(task, matrix[~held_out], labels[~held_out], matrix[held_out], labels[held_out], classes)
     return FitResult(
-        time.perf_counter() - started, fitted.rounds, probabilities=fitted.probabilities, stopped=fitted.stopped_by_time
+        time.perf_counter() - started,
+        rounds=fitted.rounds,
+        probabilities=fitted.probabilities,
+        stopped=fitted.stopped_by_time,
     )
 
 
-def _fit_all(folder: Path, task: FitTask, matrix: Array, labels: Array) -> FitResult:
-    """Leaves the estimator and its graph too, so that members are converted beside each other."""
+def _fit_all(folder: Path, task: FitTask, matrix: Array, labels: Array, fitted: Array) -> FitResult:
+    """Leaves the estimator and its graph too, so that members are converted beside each other; `fitted` bool [rows]."""
     import joblib
 
     from bankmlops.automl.export import convert
     from bankmlops.automl.fitting import fit
 
     started = time.perf_counter()
-    estimator = fit(task, matrix, labels)
+    estimator = fit(task, matrix, labels) if fitted.all() else fit(task, matrix[fitted], labels[fitted])
     path = estimator_path(folder, task)
     path.parent.mkdir(parents=True, exist_ok=True)
     joblib.dump(estimator, path)

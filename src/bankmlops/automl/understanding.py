@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl import explanations, shapley
+from bankmlops.automl import explanations
 from bankmlops.automl.guardrails import Guardrails
 from bankmlops.automl.leakage import ColumnWorth, measure_worth
 from bankmlops.automl.report import Facts, write_report
 from bankmlops.automl.table import Table
+from bankmlops.features.background import choose_background
+from bankmlops.features.shapley import explain_sample
 
 Array = numpy.ndarray[Any, Any]
 
@@ -33,17 +35,22 @@ def write_guardrails(outputs: Path, guardrails: Guardrails) -> None:
 
 def worth_of_suspects(guardrails: Guardrails, table: Table, *, deadline: float) -> tuple[ColumnWorth, ...]:
     """The score with and without each column that may not be known in time, as far as the `deadline` allows."""
-    parts = table.specification, table.matrix, table.labels, table.folds
+    parts = table.specification, table.matrix, table.labels, table.crossed_folds
     found = [measure_worth(column, *parts, deadline=deadline) for column in guardrails.suspects[:MAXIMUM_SUSPECTS]]
     return tuple(worth for worth in found if worth is not None)
 
 
 def write_understanding(outputs: Path, facts: Facts, table: Table, model: bytes, *, deadline: float) -> None:
     """Write `importance.json` and `report.html` of the exported `model`; the explanation takes what time there is."""
-    background = shapley.choose_background(table.matrix, facts.probabilities)
-    widths = explanations.widths_of(table.specification)
-    chosen, found = shapley.explain_sample(
-        _predictor(model), table.matrix, background, widths, seed=facts.seed, rows=EXPLAINED_ROWS, deadline=deadline
+    background = choose_background(table.scored_matrix, facts.probabilities)
+    chosen, found = explain_sample(
+        _predictor(model),
+        table.matrix,
+        background,
+        table.specification.widths,
+        seed=facts.seed,
+        rows=EXPLAINED_ROWS,
+        deadline=deadline,
     )
     importance = explanations.importance_of(found, table.matrix[chosen], table.specification)
     examples = explanations.examples_of(found, chosen, table.columns, table.specification)

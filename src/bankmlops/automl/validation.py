@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from bankmlops.automl.algorithms import ALGORITHM_NAMES
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig
+from bankmlops.types import AutoMLConfig, ColumnPurpose, FeaturizationMode
 
 PRIMARY_METRICS = (
     "accuracy",
@@ -19,20 +20,25 @@ PRIMARY_METRICS = (
 )
 MAXIMUM_MINUTES = 7 * 24 * 60.0
 MAXIMUM_FOLDS = 100
+MAXIMUM_ITERATIONS = 100_000
+_VALIDATIONS = ("n_cross_validations", "validation_size", "validation_dataset")
 
 
 def validate_config(config: AutoMLConfig) -> None:
     """Raise `InvalidRequestError`, one line that names the field and what would serve."""
     _check_choice("primary_metric", config.primary_metric, PRIMARY_METRICS)
-    if not 0 < config.experiment_timeout_minutes <= MAXIMUM_MINUTES:
-        raise InvalidRequestError(
-            f"experiment_timeout_minutes {config.experiment_timeout_minutes:g} can't serve; give more than 0 and at most "
-            f"{MAXIMUM_MINUTES:g} minutes, such as 1"
-        )
-    _check_count("n_cross_validations", config.n_cross_validations, 2, MAXIMUM_FOLDS)
-    if config.max_concurrent_iterations is not None:
-        _check_count("max_concurrent_iterations", config.max_concurrent_iterations, 1, 1000)
+    _check_minutes("experiment_timeout_minutes", config.experiment_timeout_minutes)
+    if config.iteration_timeout_minutes is not None:
+        _check_minutes("iteration_timeout_minutes", config.iteration_timeout_minutes)
+    _check_optional_count("iterations", config.iterations, 1, MAXIMUM_ITERATIONS)
+    _check_optional_count("max_concurrent_iterations", config.max_concurrent_iterations, 1, 1000)
     _check_count("random_seed", config.random_seed, 0, 2**31 - 1)
+    if config.experiment_exit_score is not None and not math.isfinite(config.experiment_exit_score):
+        raise InvalidRequestError(
+            f"experiment_exit_score {config.experiment_exit_score} can't serve; give a number, such as 0.92"
+        )
+    _check_validation(config)
+    _check_featurization(config)
     allowed_algorithms(config)
 
 
@@ -48,6 +54,37 @@ def allowed_algorithms(config: AutoMLConfig) -> tuple[str, ...]:
     return left
 
 
+def _check_validation(config: AutoMLConfig) -> None:
+    asked = [name for name in _VALIDATIONS if getattr(config, name) is not None]
+    if len(asked) > 1:
+        raise InvalidRequestError(f"{asked[0]} and {asked[1]} exclude each other; give one of them")
+    _check_optional_count("n_cross_validations", config.n_cross_validations, 2, MAXIMUM_FOLDS)
+    if config.validation_size is not None and not 0 < config.validation_size < 1:
+        raise InvalidRequestError(
+            f"validation_size {config.validation_size:g} can't serve; give a share above 0 and below 1, such as 0.1"
+        )
+    validation, dataset = config.validation_dataset, config.dataset
+    if validation is not None and validation.label_column != dataset.label_column:
+        raise InvalidRequestError(
+            f"validation_dataset {validation.name!r} has the label {validation.label_column!r}; one with the training data's, "
+            f"{dataset.label_column!r}, would serve"
+        )
+
+
+def _check_featurization(config: AutoMLConfig) -> None:
+    featurization, dataset = config.featurization, config.dataset
+    named = [*featurization.drop_columns, *featurization.column_purposes]
+    if featurization.mode is FeaturizationMode.OFF and named:
+        raise InvalidRequestError(f"featurization off takes no settings for columns, and {named[0]!r} has one; choose auto")
+    for name in named:
+        _check_choice("featurization: column", name, dataset.columns)
+    if dataset.label_column in named:
+        raise InvalidRequestError(f"featurization: column {dataset.label_column!r} is the label; choose from the others")
+    for name in featurization.drop_columns:
+        if featurization.column_purposes.get(name, ColumnPurpose.IGNORE) is not ColumnPurpose.IGNORE:
+            raise InvalidRequestError(f"featurization: column {name!r} is dropped and has a purpose; give one of both")
+
+
 def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
     if value in choices:
         return
@@ -56,6 +93,18 @@ def _check_choice(field: str, value: str, choices: Sequence[str]) -> None:
     raise InvalidRequestError(f"{field} {value!r} is unknown; {hint}")
 
 
+def _check_minutes(field: str, value: float) -> None:
+    if not 0 < value <= MAXIMUM_MINUTES:
+        raise InvalidRequestError(
+            f"{field} {value:g} can't serve; give more than 0 and at most {MAXIMUM_MINUTES:g} minutes, such as 1"
+        )
+
+
 def _check_count(field: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise InvalidRequestError(f"{field} {value} can't serve; give a whole number from {least} to {most}")
+
+
+def _check_optional_count(field: str, value: int | None, least: int, most: int) -> None:
+    if value is not None:
+        _check_count(field, value, least, most)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bankmlops.azure.workspace import CREATED_BY
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Featurization
 
 MINIMUM_MINUTES = 15
 DEFAULT_SEED = AutoMLConfig.__dataclass_fields__["random_seed"].default
@@ -37,14 +37,15 @@ def check_config(config: AutoMLConfig) -> None:
     _settings(config, config.max_concurrent_iterations or 1).as_serializable_dict()
 
 
-def sdk_config(config: AutoMLConfig, tabular: Any, compute: Any, nodes: int, folder: Path) -> Any:
+def sdk_config(config: AutoMLConfig, tabular: Any, compute: Any, nodes: int, folder: Path, validation: Any = None) -> Any:
     """The SDK's `AutoMLConfig`. `nodes` is how many trials run at once where the configuration leaves it open; `folder` must be
-    empty, because the SDK uploads what is in it.
+    empty, because the SDK uploads what is in it; `validation` is the validation dataset as the SDK has it.
     """
     return _settings(
         config,
         config.max_concurrent_iterations or nodes,
         training_data=tabular,
+        validation_data=validation,
         label_column_name=config.dataset.label_column,
         compute_target=compute,
         path=str(folder),
@@ -69,16 +70,43 @@ def _settings(config: AutoMLConfig, concurrent: int, **rest: Any) -> Any:
         task="classification",
         primary_metric=config.primary_metric,
         experiment_timeout_hours=(budget_minutes(config) + 0.5) / 60,  # the SDK cuts it down to whole minutes
+        experiment_exit_score=config.experiment_exit_score,
+        iterations=_iterations(config),
+        iteration_timeout_minutes=_whole_minutes(config.iteration_timeout_minutes),
+        enable_early_stopping=config.enable_early_stopping,
         n_cross_validations=config.n_cross_validations,
+        validation_size=config.validation_size,
         max_concurrent_iterations=concurrent,
         allowed_models=list(config.allowed_models) or None,
         blocked_models=list(config.blocked_models) or None,
+        featurization=_featurization(config.featurization),
+        positive_label=config.positive_label,
         enable_voting_ensemble=config.enable_voting_ensemble,
-        enable_stack_ensemble=False,
-        enable_early_stopping=True,
-        featurization="auto",
+        enable_stack_ensemble=config.enable_stack_ensemble,
+        model_explainability=config.model_explainability,
         **rest,
     )
+
+
+def _iterations(config: AutoMLConfig) -> int | None:
+    """Azure counts the ensembles too, which are its last iterations."""
+    ensembles = config.enable_voting_ensemble + config.enable_stack_ensemble
+    return None if config.iterations is None else config.iterations + ensembles
+
+
+def _whole_minutes(minutes: float | None) -> int | None:
+    return None if minutes is None or not math.isfinite(minutes) else math.ceil(minutes)
+
+
+def _featurization(featurization: Featurization) -> Any:
+    from azureml.automl.core.featurization import FeaturizationConfig
+
+    ignored = [name for name, purpose in featurization.column_purposes.items() if purpose is ColumnPurpose.IGNORE]
+    purposes = {name: str(purpose) for name, purpose in featurization.column_purposes.items() if name not in ignored}
+    dropped = [*featurization.drop_columns, *ignored]
+    if not purposes and not dropped:
+        return str(featurization.mode)
+    return FeaturizationConfig(column_purposes=purposes or None, drop_columns=dropped or None)
 
 
 def _check_models(field: str, models: tuple[str, ...]) -> None:

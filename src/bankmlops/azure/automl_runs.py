@@ -19,7 +19,7 @@ from bankmlops.azure.progress import fraction_of, progress_of
 from bankmlops.azure.run_records import RunRecord, find_run, newest_runs, record_of, text_of
 from bankmlops.azure.workspace import AzureWorkspace
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.types import AutoMLConfig, ChildRun, Run, RunStatus
+from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Run, RunStatus
 
 RUN_TYPE = "automl"
 STEP_RUN_TYPE = "azureml.StepRun"
@@ -66,14 +66,18 @@ class AutoMLRuns:
         """The SDK's configuration, with the dataset found and the cluster found or made. Raises as `submit` does."""
         check_name("experiment name", config.experiment_name)
         check_config(config)
-        registered = self._datasets.get(config.dataset.name, config.dataset.version)
-        if registered.sha256 != config.dataset.sha256:
+        tabular = self._tabular(config.dataset)
+        validation = self._tabular(config.validation_dataset) if config.validation_dataset else None
+        compute = self._computes.find_or_create(config.compute_target)
+        return sdk_config(config, tabular, compute, self._computes.maximum_nodes(compute), folder, validation)
+
+    def _tabular(self, dataset: Dataset) -> Any:
+        registered = self._datasets.get(dataset.name, dataset.version)
+        if registered.sha256 != dataset.sha256:
             raise InvalidRequestError(
                 f"dataset {registered.name!r} has other content here than asked for; read it anew by its name"
             )
-        tabular = self._datasets.tabular(registered)
-        compute = self._computes.find_or_create(config.compute_target)
-        return sdk_config(config, tabular, compute, self._computes.maximum_nodes(compute), folder)
+        return self._datasets.tabular(registered)
 
     def get(self, run_id: str) -> Run:
         return self._described(self.find(run_id))
@@ -88,6 +92,13 @@ class AutoMLRuns:
         run = self.find(run_id)
         if not run.record.status.is_final:
             self._sdk_automl(run).cancel()
+
+    def resume(self, run_id: str) -> Run:
+        """Azure goes on with no run that has ended: raises `InvalidRequestError`; `ConflictError` where it needs no resuming."""
+        status = self.find(run_id).record.status
+        if status not in (RunStatus.FAILED, RunStatus.CANCELED):
+            raise ConflictError(f"run {run_id} is {status}: only one that was canceled or has failed can be resumed")
+        raise InvalidRequestError(f"run {run_id}: Azure can't go on with a run that has ended; submit it anew")
 
     def children(self, run_id: str) -> Sequence[ChildRun]:
         run = self.find(run_id)

@@ -103,6 +103,10 @@ class AzureBackend(Backend):
         self._runs.cancel(run_id)
 
     @reading
+    def resume_run(self, run_id: str) -> Run:
+        return self._runs.resume(run_id)
+
+    @reading
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         return self._runs.children(run_id)
 
@@ -146,6 +150,14 @@ class AzureBackend(Backend):
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         return self._endpoints.set_app_insights(name, enabled)
 
+    @writing
+    def update_endpoint(self, name: str, model: Model) -> Endpoint:
+        return self._endpoints.update(name, model)
+
+    @writing
+    def rollback_endpoint(self, name: str) -> Endpoint:
+        return self._endpoints.rollback(name)
+
     @reading
     def get_keys(self, name: str) -> EndpointKeys:
         return self._endpoints.keys(name)
@@ -157,6 +169,14 @@ class AzureBackend(Backend):
     @reading
     def get_logs(self, name: str) -> Sequence[str]:
         return self._endpoints.logs(name)
+
+    @reading
+    def download_telemetry(self, name: str, to: Path) -> Sequence[Path]:  # noqa: ARG002
+        self._endpoints.get(name)
+        raise InvalidRequestError(
+            f"Azure keeps the telemetry of endpoint {name} in Application Insights and in no file; ask for it there, in the "
+            "workspace's resource group, or read `bankmlops endpoints logs`"
+        )
 
     @writing
     def delete_endpoint(self, name: str) -> None:

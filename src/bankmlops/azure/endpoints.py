@@ -6,7 +6,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from bankmlops.errors import BankMLOpsError, ConflictError, DeploymentFailedErro
 from bankmlops.types import CostlyResource, DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model
 
 KIND = "ACI"
+PREVIOUS_TAG = "previous_model"
+WORKER_COUNT = "WORKER_COUNT"  # what Microsoft's inference server reads in the container
 SCORING_SCRIPT = "outputs/scoring_file_v_1_0_0.py"
 CONDA_FILE = "outputs/conda_env_v_1_0_0.yml"
 MINIMUM_DEPLOYMENT_SECONDS = 1800.0  # the first deployment of an environment builds its image
@@ -64,6 +66,22 @@ class Endpoints:
     def list(self) -> Sequence[Endpoint]:
         """Every service on ACI, by name."""
         return sorted((_endpoint(service) for service in self._services()), key=lambda endpoint: endpoint.name)
+
+    def update(self, name: str, model: Model) -> Endpoint:
+        """Serve another model. Azure starts its container anew meanwhile; one that can't serve is replaced by the one before."""
+        service = self._serving(name)
+        registered = self._models.find(model.name, model.version)
+        if _name_of(registered) == _name_of(service.models[0]):
+            raise ConflictError(f"endpoint {name} serves version {registered.version} of {registered.name} already")
+        return self._switch(service, registered)
+
+    def rollback(self, name: str) -> Endpoint:
+        """Serve the model that a tag of the service remembers."""
+        service = self._serving(name)
+        model, _, version = str((service.tags or {}).get(PREVIOUS_TAG, "")).rpartition(":")
+        if not model:
+            raise ConflictError(f"endpoint {name} served no other model before, so there is none to go back to")
+        return self._switch(service, self._models.find(model, version))
 
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         service = self._find(name)
@@ -119,6 +137,30 @@ class Endpoints:
             return False
         return True
 
+    def _serving(self, name: str) -> Any:
+        service = self._find(name)
+        if service.state != "Healthy" or not service.models:
+            raise ConflictError(f"endpoint {name} does not serve; `bankmlops endpoints logs {name}` may tell why")
+        return service
+
+    def _switch(self, service: Any, registered: Any) -> Endpoint:
+        before = self._models.find(service.models[0].name, str(service.models[0].version))
+        tags = dict(service.tags or {})
+        try:
+            self._replace_model(service, registered, {**tags, PREVIOUS_TAG: _name_of(before)})
+        except DeploymentFailedError as error:
+            self._replace_model(service, before, tags)
+            goes_on, wanted = _name_of(before), _name_of(registered)
+            message = f"endpoint {service.name} goes on with {goes_on}, since {wanted} can't be served: {error}"
+            raise DeploymentFailedError(message) from error
+        return self.get(service.name)
+
+    def _replace_model(self, service: Any, registered: Any, tags: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory(prefix="bankmlops-update-") as folder, translated(f"endpoint {service.name}"):
+            inference = self._inference(registered, service.name, Path(folder), _worker_count(service))
+            service.update(models=[registered], inference_config=inference, tags=dict(tags))
+        self._wait_until_healthy(service, MINIMUM_DEPLOYMENT_SECONDS)
+
     def _create(self, registered: Any, config: DeploymentConfig) -> Any:
         from azureml.core import Model as SdkModel
         from azureml.core.webservice import AciWebservice
@@ -131,10 +173,10 @@ class Endpoints:
             tags={**config.tags, **CREATED_BY},
         )
         with tempfile.TemporaryDirectory(prefix="bankmlops-deployment-") as folder, translated(f"endpoint {config.name}"):
-            inference = self._inference(registered, config.name, Path(folder))
+            inference = self._inference(registered, config.name, Path(folder), str(config.workers))
             return SdkModel.deploy(self._workspace.sdk, config.name, [registered], inference, wanted)
 
-    def _inference(self, registered: Any, name: str, folder: Path) -> Any:
+    def _inference(self, registered: Any, name: str, folder: Path, worker_count: str) -> Any:
         """The scoring script and the environment that AutoML wrote beside the model."""
         from azureml.core import Environment
         from azureml.core.model import InferenceConfig
@@ -147,6 +189,7 @@ class Endpoints:
         script = download_file(run, SCORING_SCRIPT, folder / "source")
         conda = download_file(run, CONDA_FILE, folder)
         environment = Environment.from_conda_specification(f"{name}-environment", str(conda))
+        environment.environment_variables = {WORKER_COUNT: worker_count}
         return InferenceConfig(entry_script=script.name, source_directory=str(script.parent), environment=environment)
 
     def _wait_until_healthy(self, service: Any, timeout_seconds: float) -> None:
@@ -170,9 +213,21 @@ def _check(config: DeploymentConfig) -> None:
     check_endpoint_name(config.name)
     if config.port:
         raise InvalidRequestError(f"port {config.port} has no equivalent on Azure, which serves on 80 and 443: leave it out")
-    for field in ("cpu_cores", "memory_gb"):
+    for field in ("cors_origins", "plain_json", "unknown_categories", "collect_model_data"):
+        if getattr(config, field) != getattr(DeploymentConfig(config.name), field):
+            raise InvalidRequestError(f"{field} has no equivalent on Azure, where AutoML's script answers: leave it out")
+    for field in ("cpu_cores", "memory_gb", "workers"):
         if getattr(config, field) <= 0:
             raise InvalidRequestError(f"{field} is {getattr(config, field)}; give a number above 0")
+
+
+def _name_of(model: Any) -> str:
+    return f"{model.name}:{model.version}"
+
+
+def _worker_count(service: Any) -> str:
+    variables = (service.environment.environment_variables or {}) if service.environment else {}
+    return str(variables.get(WORKER_COUNT, 1))
 
 
 def _with_keys(service: Any) -> Any:
@@ -216,7 +271,7 @@ def _endpoint(service: Any) -> Endpoint:
         auth_enabled=bool(service.auth_enabled),
         app_insights=bool(service.enable_app_insights),
         created=service.created_time,
-        tags=dict(service.tags or {}),
+        tags={name: value for name, value in (service.tags or {}).items() if name != PREVIOUS_TAG},
     )
 
 

@@ -35,7 +35,7 @@ def run(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until the run has ended; Ctrl-C then cancels it.")] = True,
 ) -> None:
     """Search for the best model within a budget of minutes, and print the winner."""
-    config = search.config(registered(session, table))
+    config = search.config(session, registered(session, table))
     backend = session.backend
     if not wait:
         session.show(backend.submit_automl(config), draw_run)
@@ -75,6 +75,23 @@ def cancel(session: Session, run: RunId) -> None:
     run_id = automl_run_id(session.backend, run)
     session.backend.cancel_run(run_id)
     session.show(session.backend.get_run(run_id), draw_run)
+
+
+@command(application, "resume", "bankmlops automl resume latest", "bankmlops automl resume latest --no-wait")
+def resume(
+    session: Session,
+    run: RunId,
+    minutes: Minutes = 60.0,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until the run has ended; Ctrl-C then cancels it.")] = True,
+) -> None:
+    """Go on with a run that was canceled or has failed, from its finished trials, in what is left of its budget."""
+    backend, run_id = session.backend, automl_run_id(session.backend, run)
+    if not wait:
+        session.show(backend.resume_run(run_id), draw_run)
+        return
+    with started(lambda: backend.resume_run(run_id).id, backend.cancel_run):
+        ended = await_run(backend, run_id, minutes)
+    session.show(ended, draw_run)
 
 
 @command(application, "artifacts", "bankmlops automl artifacts latest")

@@ -44,7 +44,7 @@ class Training:
     def config(self, session: Session, name: str, search: Search) -> PipelineConfig:
         """The pipeline of this name."""
         dataset = session.backend.get_dataset(self.dataset, self.dataset_version)
-        return PipelineConfig(name, search.config(dataset), self.model or name, self.minimum_score)
+        return PipelineConfig(name, search.config(session, dataset), self.model or name, self.minimum_score)
 
 
 @command(

@@ -12,7 +12,7 @@ from bankmlops.cli.data import Label, register_source
 from bankmlops.cli.session import Session
 from bankmlops.cli.words import Minutes, names_of
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, Dataset, DataSource
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, DataSource, Featurization, FeaturizationMode
 
 DatasetVersion = Annotated[
     str | None, typer.Option("--dataset-version", metavar="VERSION", help="One version of it: the newest, if left out.")
@@ -38,27 +38,82 @@ class Search:
     experiment: Annotated[str, typer.Option("--experiment", help="The experiment that it belongs to.")] = "bankmarketing-automl"
     allowed_models: Annotated[str, typer.Option("--allowed-models", metavar="A,B", help="Search these algorithms alone.")] = ""
     blocked_models: Annotated[str, typer.Option("--blocked-models", metavar="A,B", help="Leave these algorithms out.")] = ""
-    cv: Annotated[int, typer.Option("--cv", help="How many folds cross-validation has.")] = 5
+    cv: Annotated[int | None, typer.Option("--cv", help="How many folds cross-validation has: by the rows, if left out.")] = None
+    validation_size: Annotated[
+        float | None, typer.Option("--validation-size", metavar="SHARE", help="Hold out this share instead, such as 0.1.")
+    ] = None
+    validation_dataset: Annotated[
+        str | None,
+        typer.Option("--validation-dataset", metavar="NAME", help="Score on this dataset instead (NAME, NAME:VERSION)."),
+    ] = None
+    iterations: Annotated[int | None, typer.Option("--iterations", help="Try so many configurations at most.")] = None
+    iteration_minutes: Annotated[
+        float | None, typer.Option("--iteration-minutes", help="End a trial that takes longer than this.")
+    ] = None
+    exit_score: Annotated[
+        float | None, typer.Option("--exit-score", help="Stop when a trial's primary metric is as good as this.")
+    ] = None
+    early_stopping: Annotated[
+        bool, typer.Option("--early-stopping/--no-early-stopping", help="Stop when many trials in a row bring nothing better.")
+    ] = True
+    featurization: Annotated[
+        FeaturizationMode, typer.Option("--featurization", help="Make features of the columns, or take numbers as they are.")
+    ] = FeaturizationMode.AUTO
+    drop_columns: Annotated[str, typer.Option("--drop-columns", metavar="A,B", help="Leave these columns out.")] = ""
+    numeric_columns: Annotated[
+        str, typer.Option("--numeric-columns", metavar="A,B", help="Take these for numbers, though they hold text.")
+    ] = ""
+    positive_label: Annotated[
+        str | None, typer.Option("--positive-label", metavar="CLASS", help="Which of two classes the curves are of.")
+    ] = None
     concurrent: Annotated[int | None, typer.Option("--concurrent", help="Trials at once: what fits, if left out.")] = None
     seed: Annotated[int, typer.Option("--seed", help="The random seed.")] = 42
     voting_ensemble: Annotated[
         bool, typer.Option("--voting-ensemble/--no-voting-ensemble", help="Blend the best trials in the end.")
     ] = True
+    stack_ensemble: Annotated[
+        bool, typer.Option("--stack-ensemble/--no-stack-ensemble", help="Stack the best trials in the end.")
+    ] = False
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Explain the winner (Azure's model_explainability).")
+    ] = True
 
-    def config(self, dataset: Dataset) -> AutoMLConfig:
-        """The same in Azure ML's words."""
+    def config(self, session: Session, dataset: Dataset) -> AutoMLConfig:
+        """The same in Azure ML's words. Raises `NotFoundError` where there is no such validation dataset."""
         return AutoMLConfig(
             dataset=dataset,
             experiment_name=self.experiment,
             primary_metric=self.metric,
             experiment_timeout_minutes=self.minutes,
+            experiment_exit_score=self.exit_score,
+            iterations=self.iterations,
+            iteration_timeout_minutes=self.iteration_minutes,
+            enable_early_stopping=self.early_stopping,
             n_cross_validations=self.cv,
+            validation_size=self.validation_size,
+            validation_dataset=_named_dataset(session, self.validation_dataset),
             max_concurrent_iterations=self.concurrent,
             allowed_models=names_of(self.allowed_models),
             blocked_models=names_of(self.blocked_models),
+            featurization=self._featurization,
+            positive_label=self.positive_label,
             enable_voting_ensemble=self.voting_ensemble,
+            enable_stack_ensemble=self.stack_ensemble,
+            model_explainability=self.explain,
             random_seed=self.seed,
         )
+
+    @property
+    def _featurization(self) -> Featurization:
+        purposes = dict.fromkeys(names_of(self.numeric_columns), ColumnPurpose.NUMERIC)
+        return Featurization(self.featurization, names_of(self.drop_columns), purposes)
+
+
+def _named_dataset(session: Session, name: str | None) -> Dataset | None:
+    if name is None:
+        return None
+    before, colon, version = name.rpartition(":")
+    return session.backend.get_dataset(before, version) if colon else session.backend.get_dataset(name)
 
 
 def registered(session: Session, table: Table) -> Dataset:

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 from bankmlops.emulator import automl_files, automl_history, runs
 from bankmlops.emulator.automl_jobs import AutoMLJob, active_jobs, change_job, finish_job
-from bankmlops.emulator.automl_request import AutoMLRequest, parse_request, passed_over
+from bankmlops.emulator.automl_request import parse_request, passed_over
 from bankmlops.emulator.instance import Emulator
 from bankmlops.emulator.table_facts import TableFacts, facts_of
 from bankmlops.emulator.training_data import dataset_file
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, NotFoundError
-from bankmlops.types import AutoMLConfig, Dataset, DataSource, Run, RunStatus
+from bankmlops.types import Dataset, DataSource, Run, RunStatus
 
 ASKED_BY = "azureml.run_id"  # the tag by which a run of the backend is found again, if its id was not written down in time
 MAXIMUM_ATTEMPTS = 3
@@ -93,18 +93,18 @@ def _begin(emulator: Emulator, job: AutoMLJob) -> AutoMLJob:
     job = change_job(emulator, job, attempt=job.attempt + 1)
     automl_history.begin(workspace, job.run_id)
     request = parse_request(job.settings, job.data_prep)
-    dataset, facts = _register_dataset(emulator, job, request)
+    dataset, facts = _register_dataset(emulator, job, request.dataset_id, request.label_column)
     job = change_job(emulator, job, facts=facts.to_document())
+    automl_history.show_setup(workspace, job.run_id, facts)
     minutes = request.asked_minutes * emulator.time_scale
     warnings = passed_over(job.settings, job.data_prep)
     automl_history.show_terms(workspace, job.run_id, request.asked_minutes, minutes, warnings)
-    run = emulator.backend.submit_automl(_config(emulator, job, request, dataset))
+    validation = None
+    if request.validation_dataset_id:
+        validation, _ = _register_dataset(emulator, job, request.validation_dataset_id, request.label_column)
+    config = request.config(dataset, job.experiment, emulator.time_scale, validation)
+    run = emulator.backend.submit_automl(replace(config, tags={ASKED_BY: job.run_id}))
     return change_job(emulator, job, backend_run_id=run.id, submitter=_THIS_PROCESS)
-
-
-def _config(emulator: Emulator, job: AutoMLJob, request: AutoMLRequest, dataset: Dataset) -> AutoMLConfig:
-    config = request.config(dataset, job.experiment, request.asked_minutes * emulator.time_scale)
-    return replace(config, tags={ASKED_BY: job.run_id})
 
 
 def _submitted_before(emulator: Emulator, job: AutoMLJob) -> str:
@@ -115,19 +115,14 @@ def _submitted_before(emulator: Emulator, job: AutoMLJob) -> str:
     return ""
 
 
-def _register_dataset(emulator: Emulator, job: AutoMLJob, request: AutoMLRequest) -> tuple[Dataset, TableFacts]:
-    workspace = job.workspace_state(emulator)
-    with dataset_file(workspace, request.dataset_id) as path:
-        facts = facts_of(path, request.label_column)
-        name = f"azureml-{request.dataset_id}"
-        return emulator.backend.register_dataset(name, DataSource(path), request.label_column), facts
+def _register_dataset(emulator: Emulator, job: AutoMLJob, dataset_id: str, label_column: str) -> tuple[Dataset, TableFacts]:
+    with dataset_file(job.workspace_state(emulator), dataset_id) as path:
+        facts = facts_of(path, label_column)
+        return emulator.backend.register_dataset(f"azureml-{dataset_id}", DataSource(path), label_column), facts
 
 
 def _publish(emulator: Emulator, job: AutoMLJob, run: Run) -> AutoMLJob:
     workspace = job.workspace_state(emulator)
-    facts = _facts(job)
-    if run.started is not None:
-        automl_history.show_setup(workspace, job.run_id, facts)
     children = emulator.backend.list_children(job.backend_run_id)
     for child in sorted(children, key=lambda each: each.iteration):
         if child.id in job.published:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bankmlops.emulator.featurization_request import featurization_passed_over, parse_featurization
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, Dataset
+from bankmlops.types import AutoMLConfig, Dataset, Featurization
 
 # The algorithms that the backend trains, by Azure's names; others that a request names are left out, unless none would remain.
 TRAINABLE_MODELS = ("LightGBM", "XGBoostClassifier", "ExtremeRandomTrees", "RandomForest", "LogisticRegression")
@@ -22,58 +23,83 @@ PRIMARY_METRICS = (
     "precision_score_weighted",
 )
 DEFAULT_TIMEOUT_MINUTES = 60.0
-DEFAULT_CROSS_VALIDATIONS = 5
+DEFAULT_ITERATIONS = 1000  # the SDK sends it where nothing was asked for
 _WITHOUT_EQUIVALENT = ("weight_column_name", "cv_split_column_names")
 # Settings that the backend does not know, with the values by which a request does not ask for anything.
 _PASSED_OVER: Mapping[str, tuple[Any, ...]] = {
     "enable_dnn": (None, False),
     "enable_onnx_compatible_models": (None, False),
-    "experiment_exit_score": (None,),
-    "featurization": (None, "auto"),
-    "iteration_timeout_minutes": (None,),
-    "iterations": (None, 1000),
-    "positive_label": (None,),
     "test_size": (None, 0, 0.0),
-    "validation_size": (None, 0, 0.0),
 }
-_PASSED_OVER_DATA = ("validation_data", "test_data")
-_DATASET_ID = re.compile(r'datasetId[\\"]*\s*:\s*[\\"]*([0-9A-Za-z-]+)')
+_PASSED_OVER_DATA = ("test_data",)
+_DATASET_ID = r'datasetId[\\"]*\s*:\s*[\\"]*([0-9A-Za-z-]+)'
+_TRAINING_ID = re.compile(_DATASET_ID)
+_VALIDATION_ID = re.compile(r'validation_data[\\"]*\s*:\s*[{\\"\s]*' + _DATASET_ID)
 
 
 @dataclass(frozen=True, slots=True)
 class AutoMLRequest:
-    """An AutoML experiment as asked for over the wire; `dataset_id` is the saved dataset's."""
+    """An AutoML experiment as asked for over the wire.
+
+    `dataset_id` is the saved dataset's, `validation_dataset_id` that of another one or empty. `iterations` is without the
+    ensembles, which Azure counts too.
+    """
 
     dataset_id: str
     label_column: str
     primary_metric: str
     asked_minutes: float
-    cross_validations: int
+    exit_score: float | None
+    iterations: int | None
+    iteration_minutes: float | None
+    early_stopping: bool
+    cross_validations: int | None
+    validation_size: float | None
     concurrent_iterations: int | None
     allowed_models: tuple[str, ...]
     blocked_models: tuple[str, ...]
+    featurization: Featurization
+    positive_label: str | None
     voting_ensemble: bool
+    stack_ensemble: bool
+    explainability: bool
     compute_target: str
+    validation_dataset_id: str = ""
 
-    def config(self, dataset: Dataset, experiment: str, minutes: float) -> AutoMLConfig:
-        """The backend's config; `minutes` is the asked budget after scaling."""
+    def config(self, dataset: Dataset, experiment: str, time_scale: float, validation: Dataset | None = None) -> AutoMLConfig:
+        """The backend's config; the budgets that were asked for are multiplied by `time_scale`."""
         return AutoMLConfig(
             dataset=dataset,
             experiment_name=experiment,
             primary_metric=self.primary_metric,
-            experiment_timeout_minutes=minutes,
+            experiment_timeout_minutes=self.asked_minutes * time_scale,
+            experiment_exit_score=self.exit_score,
+            iterations=self.iterations,
+            iteration_timeout_minutes=None if self.iteration_minutes is None else self.iteration_minutes * time_scale,
+            enable_early_stopping=self.early_stopping,
             n_cross_validations=self.cross_validations,
+            validation_size=self.validation_size,
+            validation_dataset=validation,
             max_concurrent_iterations=self.concurrent_iterations,
             allowed_models=self.allowed_models,
             blocked_models=self.blocked_models,
+            featurization=self.featurization,
+            positive_label=self.positive_label,
             enable_voting_ensemble=self.voting_ensemble,
+            enable_stack_ensemble=self.stack_ensemble,
+            model_explainability=self.explainability,
             compute_target=self.compute_target,
         )
 
 
 def parse_request(settings_json: str, data_prep_json: str) -> AutoMLRequest:
     """Read `amlSettingsJsonString` and `dataPrepJsonString`. Raises `InvalidRequestError` for what the emulator can't train."""
-    return replace(parse_settings(settings_json), dataset_id=find_dataset_id(data_prep_json))
+    validation = _VALIDATION_ID.search(data_prep_json or "")
+    return replace(
+        parse_settings(settings_json),
+        dataset_id=find_dataset_id(data_prep_json),
+        validation_dataset_id=validation.group(1) if validation else "",
+    )
 
 
 def parse_settings(settings_json: str) -> AutoMLRequest:
@@ -90,11 +116,20 @@ def parse_settings(settings_json: str) -> AutoMLRequest:
         label_column=_label_column(settings),
         primary_metric=_primary_metric(settings),
         asked_minutes=_positive(settings, "experiment_timeout_minutes", DEFAULT_TIMEOUT_MINUTES),
-        cross_validations=int(_positive(settings, "n_cross_validations", DEFAULT_CROSS_VALIDATIONS)),
+        exit_score=_number(settings, "experiment_exit_score"),
+        iterations=_iterations(settings),
+        iteration_minutes=_optional(settings, "iteration_timeout_minutes"),
+        early_stopping=bool(settings.get("enable_early_stopping", True)),
+        cross_validations=_cross_validations(settings),
+        validation_size=None if _cross_validations(settings) else _optional(settings, "validation_size"),
         concurrent_iterations=_concurrency(settings),
         allowed_models=_trainable(settings, "whitelist_models"),
         blocked_models=_blocked(settings),
+        featurization=parse_featurization(settings.get("featurization")),
+        positive_label=None if settings.get("positive_label") is None else str(settings["positive_label"]),
         voting_ensemble=bool(settings.get("enable_ensembling", True)),
+        stack_ensemble=bool(settings.get("enable_stack_ensembling", False)),
+        explainability=bool(settings.get("model_explainability", True)),
         compute_target=str(settings.get("compute_target") or "local"),
     )
 
@@ -103,7 +138,10 @@ def passed_over(settings_json: str, data_prep_json: str) -> list[str]:
     """What the request asks for and the emulator does without, in words for the run's warnings."""
     settings = _settings(settings_json)
     names = [name for name, idle in _PASSED_OVER.items() if settings.get(name) not in idle]
-    names += [name for name in _PASSED_OVER_DATA if f"{name}" in data_prep_json]
+    names += [name for name in _PASSED_OVER_DATA if name in data_prep_json]
+    names += featurization_passed_over(settings.get("featurization"))
+    if _cross_validations(settings) and settings.get("validation_size"):
+        names.append("validation_size beside n_cross_validations")
     unknown = [str(model) for model in settings.get("whitelist_models") or [] if model not in TRAINABLE_MODELS]
     lines = [f"{name} is not emulated, and is passed over" for name in names]
     return [*lines, *(f"allowed_models: {model} is not emulated, and is left out" for model in unknown)]
@@ -111,7 +149,7 @@ def passed_over(settings_json: str, data_prep_json: str) -> list[str]:
 
 def find_dataset_id(data_prep_json: str) -> str:
     """The training dataset's id, out of JSON that the SDK has escaped once or more."""
-    found = _DATASET_ID.search(data_prep_json or "")
+    found = _TRAINING_ID.search(_VALIDATION_ID.sub("", data_prep_json or ""))
     if found is None:
         raise InvalidRequestError("training_data: the request names no dataset; give AutoMLConfig a TabularDataset")
     return found.group(1)
@@ -153,6 +191,29 @@ def _positive(settings: Mapping[str, Any], name: str, default: float) -> float:
     if number <= 0:
         raise InvalidRequestError(f"{name} is {value!r}; give a number above 0")
     return number
+
+
+def _optional(settings: Mapping[str, Any], name: str) -> float | None:
+    """A number above 0; None where it is left out, or 0."""
+    return _positive(settings, name, 0.0) if settings.get(name) not in (None, 0) else None
+
+
+def _number(settings: Mapping[str, Any], name: str) -> float | None:
+    value = settings.get(name)
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise InvalidRequestError(f"{name} is {value!r}; give a number") from None
+
+
+def _cross_validations(settings: Mapping[str, Any]) -> int | None:
+    return int(_positive(settings, "n_cross_validations", 0)) or None
+
+
+def _iterations(settings: Mapping[str, Any]) -> int | None:
+    asked = int(_positive(settings, "iterations", DEFAULT_ITERATIONS))
+    ensembles = sum(bool(settings.get(name)) for name in ("enable_ensembling", "enable_stack_ensembling"))
+    return None if asked == DEFAULT_ITERATIONS else max(asked - ensembles, 1)
 
 
 def _concurrency(settings: Mapping[str, Any]) -> int | None:

@@ -60,7 +60,14 @@ def _fit_numeric(name: str, kind: ColumnKind, array: Array) -> ColumnSpecificati
         return None
     if kind is ColumnKind.INTEGER and _is_row_number(array):
         return None
-    return ColumnSpecification(name, kind, fill=float(numpy.median(present.astype(numpy.float64))))
+    return ColumnSpecification(
+        name,
+        kind,
+        fill=float(numpy.median(present.astype(numpy.float64))),
+        nullable=present.size < values.size,
+        minimum=float(present.min()),
+        maximum=float(present.max()),
+    )
 
 
 def _is_row_number(array: Array) -> bool:
@@ -74,7 +81,7 @@ def _fit_categorical(name: str, kind: ColumnKind, array: Array) -> ColumnSpecifi
         return None
     if len(counts) > MAXIMUM_CATEGORIES and len(counts) > IDENTIFIER_SHARE * (array.size - missing):
         return None
-    return ColumnSpecification(name, kind, categories=_most_frequent(counts))
+    return ColumnSpecification(name, kind, categories=_most_frequent(counts), nullable=missing > 0)
 
 
 def _most_frequent(counts: Counter[str | None]) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy
@@ -31,19 +32,45 @@ class ColumnKind(StrEnum):
         return self in (ColumnKind.INTEGER, ColumnKind.NUMBER)
 
 
+_JSON_TYPES: Mapping[ColumnKind, Set[type]] = {
+    ColumnKind.INTEGER: {int},
+    ColumnKind.NUMBER: {int, float},
+    ColumnKind.BOOLEAN: {bool},
+    ColumnKind.STRING: {str},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnSpecification:
-    """One input column: numeric with the `fill` of a missing value, or one-hot over sorted `categories` ("False", "True")."""
+    """One input column: numeric with the `fill` of a missing value, or one-hot over sorted `categories` ("False", "True").
+
+    `nullable` says whether training saw a gap in it, or that nobody knows; `minimum` and `maximum` are of the numbers that
+    training saw, None where nobody knows.
+    """
 
     name: str
     kind: ColumnKind
     fill: float = 0.0
     categories: tuple[str, ...] = ()
+    nullable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
     def width(self) -> int:
         """How many columns of the matrix it fills."""
         return 1 if self.kind.is_numeric else len(self.categories)
+
+    @property
+    def holds_booleans(self) -> bool:
+        """Whether it is a boolean column, or one with gaps, which is fitted as text."""
+        return not self.kind.is_numeric and set(self.categories) <= {"False", "True"}
+
+    @property
+    def json_types(self) -> Set[type]:
+        """The types of its values when they come from JSON, 3.0 for 3 apart."""
+        also = ({type(None)} if self.nullable else set()) | ({bool} if self.holds_booleans else set())
+        return frozenset(_JSON_TYPES[self.kind] | also)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,10 +103,14 @@ class FeatureSpecification:
         return tuple(name for column in self.columns for name in column.names)
 
     @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """How many matrix columns each of `columns` fills."""
+        return tuple(column.width for column in self.columns)
+
+    @cached_property
     def offsets(self) -> tuple[int, ...]:
         """The first matrix column of each of `columns`."""
-        widths = [column.width for column in self.columns]
-        return tuple(sum(widths[:index]) for index in range(len(widths)))
+        return tuple(accumulate(self.widths, initial=0))[:-1]
 
     @cached_property
     def fills(self) -> numpy.ndarray[Any, numpy.dtype[numpy.float32]]:
@@ -91,16 +122,23 @@ class FeatureSpecification:
         return fills
 
     @cached_property
-    def numeric_positions(self) -> tuple[tuple[str, int], ...]:
-        """Name and matrix column of each numeric column."""
+    def numeric_positions(self) -> tuple[tuple[str, Set[type], int], ...]:
+        """Name of each numeric column, the types that JSON gives it (3.0 for 3 apart), and its matrix column."""
         pairs = zip(self.columns, self.offsets, strict=True)
-        return tuple((column.name, offset) for column, offset in pairs if column.kind.is_numeric)
+        return tuple((column.name, column.json_types, offset) for column, offset in pairs if column.kind.is_numeric)
 
     @cached_property
-    def category_positions(self) -> tuple[tuple[str, Mapping[str | None, int]], ...]:
-        """Name of each categorical column, and the matrix column of each text it knows."""
-        pairs = zip(self.columns, self.offsets, strict=True)
-        return tuple((column.name, _positions(column, offset)) for column, offset in pairs if not column.kind.is_numeric)
+    def category_positions(self) -> tuple[tuple[str, Set[type], Mapping[str | bool | None, int]], ...]:
+        """Name of each categorical column, the types that JSON gives it, and the matrix column of each value that it knows."""
+        pairs = [
+            (column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if not column.kind.is_numeric
+        ]
+        return tuple((column.name, column.json_types, _positions(column, offset)) for column, offset in pairs)
+
+    @cached_property
+    def known(self) -> Set[str]:
+        """Every name that a row may hold: its columns', the label's, and those that training dropped."""
+        return frozenset((*(column.name for column in self.columns), self.label_column, *self.dropped))
 
     @cached_property
     def class_codes(self) -> Mapping[str, int]:
@@ -136,18 +174,23 @@ class FeatureSpecification:
             raise InvalidRequestError(f"feature specification: not readable ({type(error).__name__}: {error})") from error
 
 
-def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | None, int]:
-    positions: dict[str | None, int] = {text: offset + index for index, text in enumerate(column.categories)}
-    if set(column.categories) <= {"False", "True"}:  # a boolean column, or one with gaps, which is fitted as text
-        for text, spellings in {"False": ("false", "FALSE", "0"), "True": ("true", "TRUE", "1")}.items():
+def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | bool | None, int]:
+    positions: dict[str | bool | None, int] = {text: offset + index for index, text in enumerate(column.categories)}
+    if column.holds_booleans:
+        spelled: dict[str, tuple[str | bool, ...]] = {
+            "False": (False, "false", "FALSE", "0"),
+            "True": (True, "true", "TRUE", "1"),
+        }
+        for text, spellings in spelled.items():
             positions |= {spelling: positions[text] for spelling in spellings if text in positions}
     return positions
 
 
 def _column_to_dict(column: ColumnSpecification) -> dict[str, object]:
+    content: dict[str, object] = {"name": column.name, "kind": str(column.kind), "nullable": column.nullable}
     if column.kind.is_numeric:
-        return {"name": column.name, "kind": str(column.kind), "fill": column.fill}
-    return {"name": column.name, "kind": str(column.kind), "categories": list(column.categories)}
+        return content | {"fill": column.fill, "minimum": column.minimum, "maximum": column.maximum}
+    return content | {"categories": list(column.categories)}
 
 
 def _columns_from_list(contents: list[Mapping[str, Any]]) -> tuple[ColumnSpecification, ...]:
@@ -158,10 +201,17 @@ def _columns_from_list(contents: list[Mapping[str, Any]]) -> tuple[ColumnSpecifi
 
 
 def _column_from_dict(content: Mapping[str, Any]) -> ColumnSpecification:
-    kind = ColumnKind(content["kind"])
+    name, kind, nullable = str(content["name"]), ColumnKind(content["kind"]), bool(content.get("nullable", True))
     if kind.is_numeric:
-        fill = float(content["fill"])
-        if not abs(fill) <= _LARGEST:  # NaN too
-            raise ValueError(f"{fill!r} where a float32 would serve")
-        return ColumnSpecification(str(content["name"]), kind, fill=fill)
-    return ColumnSpecification(str(content["name"]), kind, categories=tuple(str(text) for text in content["categories"]))
+        ends = (content.get(end) for end in ("minimum", "maximum"))
+        minimum, maximum = (None if end is None else _float32(end) for end in ends)
+        return ColumnSpecification(name, kind, _float32(content["fill"]), (), nullable, minimum, maximum)
+    categories = tuple(str(text) for text in content["categories"])
+    return ColumnSpecification(name, kind, categories=categories, nullable=nullable)
+
+
+def _float32(value: Any) -> float:
+    number = float(value)
+    if not abs(number) <= _LARGEST:  # NaN too
+        raise ValueError(f"{number!r} where a float32 would serve")
+    return number

@@ -36,3 +36,9 @@ def _text_of_float(value: float) -> str | None:
 def texts_of(array: numpy.ndarray[Any, Any]) -> list[str | None]:
     """The text of each value of a 1-d array."""
     return [value if type(value) is str or value is None else text_of(value) for value in array.tolist()]
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: short, whatever it is."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -119,6 +119,20 @@ class AutoMLRecords:
                 "UPDATE automl_runs SET pid = ?, process_created = ? WHERE id = ?", (process.pid, process.created, run_id)
             )
 
+    def reopen(self, run_id: str) -> bool:
+        """A run that was canceled or failed is to go on: False where it is neither.
+
+        Its time counts from now; `fraction` keeps what was spent before. Ensembles go, since there will be others.
+        """
+        with self._workspace.database() as database:
+            cursor = database.execute(
+                "UPDATE automl_runs SET status = ?, created = ?, started = NULL, ended = NULL, error = '', progress = '', pid = 0"
+                " WHERE id = ? AND status IN (?, ?)",
+                (RunStatus.NOT_STARTED, now_text(), run_id, RunStatus.FAILED, RunStatus.CANCELED),
+            )
+            database.execute("DELETE FROM automl_trials WHERE run_id = ? AND algorithm LIKE '%Ensemble'", (run_id,))
+        return cursor.rowcount == 1
+
     def start(self, run_id: str) -> bool:
         """The run begins; False where it was ended before."""
         return self._update(run_id, "status = ?, started = ?", (RunStatus.RUNNING, now_text()))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from bankmlops.errors import BackendUnavailableError, InvalidRequestError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local import mlflow_runs
 from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords
 from bankmlops.local.datasets import Datasets
@@ -19,7 +19,7 @@ from bankmlops.local.log_tail import last_lines
 from bankmlops.local.names import check_name
 from bankmlops.local.processes import is_alive, kill_family, start_detached
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import AutoMLConfig, ChildRun, Run, RunStatus
+from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Run, RunStatus
 
 _WORKER = "bankmlops.local.automl_worker"
 _LIMIT = 100
@@ -43,15 +43,29 @@ class AutoMLRuns:
 
         check_name("experiment name", config.experiment_name)
         validate_config(config)
-        registered = self._datasets.get(config.dataset.name, config.dataset.version)
-        if registered.sha256 != config.dataset.sha256:
-            raise InvalidRequestError(
-                f"dataset {registered.name!r} has other content here than asked for; read it anew by its name"
-            )
+        registered = self._registered(config.dataset)
+        validation = self._registered(config.validation_dataset) if config.validation_dataset else None
         run_id = f"AutoML_{uuid4()}"
         synthetic = {"synthetic": "true"} if registered.synthetic else {}
-        self._records.add(run_id, replace(config, dataset=registered), {**config.tags, **synthetic})
-        self._start(run_id)
+        asked = replace(config, dataset=registered, validation_dataset=validation)
+        self._records.add(run_id, asked, {**config.tags, **synthetic})
+        self._start_new(run_id)
+        return self._records.read(run_id).run
+
+    def resume(self, run_id: str) -> Run:
+        """Go on with a run that was canceled or has failed, from its trials on disk, in what is left of its budget.
+
+        Raises `ConflictError` for any other.
+        """
+        status = self.get(run_id).status
+        if not self._records.reopen(run_id):
+            raise ConflictError(f"run {run_id} is {status}: only one that was canceled or has failed can be resumed")
+        mlflow_runs.forget(self._workspace, run_id)
+        try:
+            self._start(run_id)
+        except BankMLOpsError as error:
+            self._records.end(run_id, RunStatus.FAILED, str(error))
+            raise
         return self._records.read(run_id).run
 
     def get(self, run_id: str) -> Run:
@@ -113,14 +127,25 @@ class AutoMLRuns:
         """The exported model of a completed run: `model.onnx`, `features.json`, `model.json`."""
         return self.folder(run_id) / OUTPUTS / "bundle"
 
+    def _registered(self, dataset: Dataset) -> Dataset:
+        registered = self._datasets.get(dataset.name, dataset.version)
+        if registered.sha256 != dataset.sha256:
+            raise InvalidRequestError(
+                f"dataset {registered.name!r} has other content here than asked for; read it anew by its name"
+            )
+        return registered
+
     def _start(self, run_id: str) -> None:
+        folder = self._workspace.folder_of(KIND, run_id)
+        with disk_errors(folder):
+            (folder / LOG).parent.mkdir(exist_ok=True)
+        process = start_detached(_WORKER, [str(self._workspace.folder), run_id], folder / LOG, folder)
+        self._records.set_process(run_id, process)
+
+    def _start_new(self, run_id: str) -> None:
         """Start the worker; where it can't be, the run is forgotten and nothing of it is left."""
         try:
-            folder = self._workspace.folder_of(KIND, run_id)
-            with disk_errors(folder):
-                (folder / LOG).parent.mkdir(exist_ok=True)
-            process = start_detached(_WORKER, [str(self._workspace.folder), run_id], folder / LOG, folder)
-            self._records.set_process(run_id, process)
+            self._start(run_id)
         except BaseException:
             kill_family(self.folder(run_id))
             shutil.rmtree(self.folder(run_id), ignore_errors=True)

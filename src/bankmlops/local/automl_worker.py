@@ -19,6 +19,7 @@ from bankmlops.errors import BankMLOpsError
 from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords, Outcome, child_id
 from bankmlops.local.automl_runs import KIND, OUTPUTS
 from bankmlops.local.datasets import Datasets
+from bankmlops.local.disk import disk_errors
 from bankmlops.local.mlflow_runs import Completion
 from bankmlops.local.mlflow_writer import Ending, MLflowWriter
 from bankmlops.local.processes import own_identity
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _MLFLOW_SECONDS = 2.0  # logging the model and the files took 1.0 s on two cores
 _LEAST_SHARE = 0.5
+_LEAST_SECONDS = 0.01
 _PROGRESS_SECONDS = 0.2
 
 
@@ -76,19 +78,23 @@ class _Training:
         self._writer.check()
 
     def progressed(self, fraction: float, message: str) -> None:
-        """Write it down, but not more often than a reader looks."""
+        """Write it down, but not more often than a reader looks; a resumed run begins with the share that was spent before."""
         now = time.monotonic()
         if now - self._told >= _PROGRESS_SECONDS:
             self._told = now
-            self._records.set_progress(self._run_id, fraction, message)
+            before = self._record.run.fraction
+            self._records.set_progress(self._run_id, before + (1 - before) * fraction, message)
 
     def _train(self) -> Outcome:
         from bankmlops.automl.run import run_automl
 
-        config = self._record.config
+        config, datasets = self._record.config, Datasets(self._workspace)
         outputs = self._workspace.path_of(KIND, self._run_id) / OUTPUTS
-        columns = Datasets(self._workspace).read(config.dataset)
-        outcome = run_automl(columns, config, outputs, self, seconds=seconds_left(self._record, datetime.now(UTC)))
+        columns = datasets.read(config.dataset)
+        validation = datasets.read(config.validation_dataset) if config.validation_dataset else None
+        seconds = seconds_left(self._record, datetime.now(UTC))
+        with disk_errors(outputs):
+            outcome = run_automl(columns, config, outputs, self, seconds=seconds, validation=validation)
         winner = _child(self._run_id, outcome.winner)
         names = self._writer.complete(outputs, Completion(winner, outcome.parity, dict(outcome.input_example)))
         return Outcome(winner, outcome.parity, names.run_id, names.model_id)
@@ -118,10 +124,13 @@ def _child(run_id: str, trial: Trial) -> ChildRun:
 
 
 def seconds_left(record: AutoMLRecord, now: datetime) -> float:
-    """What the search may use: the budget without what is spent since the run was asked for, and without MLflow's share."""
-    budget = record.config.experiment_timeout_minutes * 60
+    """What the search may use: the budget without what is spent since the run was asked for, and without MLflow's share.
+
+    A resumed run's budget is what was left of it, going by its progress, and counts from when that was asked for.
+    """
+    budget = record.config.experiment_timeout_minutes * 60 * (1 - record.run.fraction)
     spent = (now - datetime.fromisoformat(record.created)).total_seconds()
-    return max(budget - spent - _MLFLOW_SECONDS, budget * _LEAST_SHARE)
+    return max(budget - spent - _MLFLOW_SECONDS, budget * _LEAST_SHARE, _LEAST_SECONDS)
 
 
 def _first_line(error: Exception) -> str:

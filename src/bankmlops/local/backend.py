@@ -83,6 +83,9 @@ class LocalBackend(Backend):
     def cancel_run(self, run_id: str) -> None:
         self._runs.cancel(run_id)
 
+    def resume_run(self, run_id: str) -> Run:
+        return self._runs.resume(run_id)
+
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         return self._runs.children(run_id)
 
@@ -117,6 +120,12 @@ class LocalBackend(Backend):
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         return self._endpoints.set_app_insights(name, enabled)
 
+    def update_endpoint(self, name: str, model: Model) -> Endpoint:
+        return self._endpoints.update(name, model)
+
+    def rollback_endpoint(self, name: str) -> Endpoint:
+        return self._endpoints.rollback(name)
+
     def get_keys(self, name: str) -> EndpointKeys:
         return self._endpoints.keys(name)
 
@@ -125,6 +134,9 @@ class LocalBackend(Backend):
 
     def get_logs(self, name: str) -> Sequence[str]:
         return self._endpoints.logs(name)
+
+    def download_telemetry(self, name: str, to: Path) -> Sequence[Path]:
+        return self._endpoints.download_telemetry(name, to)
 
     def delete_endpoint(self, name: str) -> None:
         self._endpoints.delete(name)

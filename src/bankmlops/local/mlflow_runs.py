@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -166,16 +166,26 @@ def parity_of(tags: Mapping[str, str]) -> Parity:
 
 def close(workspace: LocalWorkspace, run_id: str, status: RunStatus) -> None:
     """End what MLflow still takes for running of an AutoML run whose process is gone, its trials included."""
+    still_running = " AND attributes.status = 'RUNNING'"
+    _for_each(workspace, run_id, still_running, lambda client, it: client.set_terminated(it, mlflow_status(status)))
+
+
+def forget(workspace: LocalWorkspace, run_id: str) -> None:
+    """Delete what MLflow has of an AutoML run that will be written anew, its trials included."""
+    _for_each(workspace, run_id, "", lambda client, it: client.delete_run(it))
+
+
+def _for_each(workspace: LocalWorkspace, run_id: str, condition: str, act: Callable[[Any, str], None]) -> None:
+    """Act on MLflow's ids of an AutoML run and of its trials, until none is left that the condition holds for."""
     if not store_exists(workspace):
         return
     client = open_store(workspace)
     with mlflow_errors(workspace):
         experiment = client.get_experiment_by_name(AutoMLRecords(workspace).read(run_id).config.experiment_name)
-        if experiment is None:
-            return
-        wanted = f"tags.`{RUN_ID_TAG}` = '{run_id}' AND attributes.status = 'RUNNING'"
-        for run in client.search_runs([experiment.experiment_id], filter_string=wanted, max_results=1000):
-            client.set_terminated(run.info.run_id, mlflow_status(status))
+        wanted = f"tags.`{RUN_ID_TAG}` = '{run_id}'{condition}"
+        while experiment and (found := client.search_runs([experiment.experiment_id], wanted, max_results=1000)):
+            for run in found:
+                act(client, str(run.info.run_id))
 
 
 def _parameters(record: AutoMLRecord) -> dict[str, str]:
@@ -183,6 +193,8 @@ def _parameters(record: AutoMLRecord) -> dict[str, str]:
     config = record.config
     asked = {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in _NOT_PARAMETERS}
     texts = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in asked.items()}
+    if config.validation_dataset:
+        texts["validation_dataset"] = f"{config.validation_dataset.name} version {config.validation_dataset.version}"
     return {name: str(value) for name, value in texts.items() if value not in ("", None)}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,23 @@ import pytest
 from bankmlops.automl import export, pipeline
 from bankmlops.automl.algorithms import ALGORITHM_NAMES, algorithm_named
 from bankmlops.automl.bundle import write_bundle
+from bankmlops.automl.metrics import predicted_codes
+from bankmlops.automl.parity import PARITY_LIMIT
+from bankmlops.automl.stacking import fit_meta_learner
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.features.profile import DataProfile
 from bankmlops.scoring.bundle import load_bundle
 from unit.automl.tables import columns
 
 Array = numpy.ndarray[Any, Any]
+
+_READ_IT = """
+import pathlib, pickle, sys
+sys.modules["bankmlops"] = None
+folder = pathlib.Path(sys.argv[1])
+model, frame = (pickle.loads((folder / name).read_bytes()) for name in ("model.pkl", "frame.pkl"))
+print(len(model.predict_proba(frame)))
+"""
 
 
 def _table(classes: int) -> tuple[FeatureSpecification, Array, Array, dict[str, Array]]:
@@ -65,6 +80,40 @@ def test_the_mean_of_all_learners(classes: int, tmp_path: Path) -> None:
     assert list(loaded.named_steps) == ["datatransformer", "prefittedsoftvotingclassifier"]
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_stack_of_all_learners(classes: int, tmp_path: Path) -> None:
+    """The graph and the pickle answer what the meta learner makes of the members, and the pickle answers the classes' names."""
+    specification, matrix, labels, table = _table(classes)
+    members = [_fitted(name, matrix, labels) for name in ALGORITHM_NAMES]
+    answers = [member.predict_proba(matrix) for member in members]
+    learner = fit_meta_learner(answers, labels)
+    expected = learner.answer(answers)
+    graphs = [export.convert(member, name, specification.width) for member, name in zip(members, ALGORITHM_NAMES, strict=True)]
+    model = export.stack(graphs, learner, specification.width, classes)
+    assert numpy.abs(export.answers(model, matrix) - expected).max() < PARITY_LIMIT / 5
+    stacking = pipeline.stacking_classifier(ALGORITHM_NAMES, members, learner.classifier, specification.classes)
+    joblib.dump(pipeline.build_pipeline(specification, pipeline.STACK_STEP, stacking), tmp_path / "model.pkl")
+    loaded = joblib.load(tmp_path / "model.pkl")
+    frame = pandas.DataFrame({name: values for name, values in table.items() if name != "y"})
+    assert numpy.abs(loaded.predict_proba(frame) - expected).max() < 1e-6
+    assert (loaded.predict(frame) == numpy.array(specification.classes)[predicted_codes(expected)]).all()
+    assert list(loaded.named_steps) == ["datatransformer", "stackensembleclassifier"]
+
+
+def test_the_stack_needs_nothing_of_ours(tmp_path: Path) -> None:
+    """The pickle of a stack is read, and answers, where this package can't be imported."""
+    specification, matrix, labels, table = _table(2)
+    member = _fitted("LogisticRegression", matrix, labels)
+    learner = fit_meta_learner([member.predict_proba(matrix)], labels)
+    stacking = pipeline.stacking_classifier(["LogisticRegression"], [member], learner.classifier, specification.classes)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(pipeline.build_pipeline(specification, pipeline.STACK_STEP, stacking)))
+    pandas.DataFrame({name: values for name, values in table.items() if name != "y"}).to_pickle(tmp_path / "frame.pkl")
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_IT, str(tmp_path)], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "400"), done.stderr
+
+
 def test_the_pipeline_makes_the_very_matrix(tmp_path: Path) -> None:
     """The pickled transformer's matrix is the specification's, byte for byte, gaps and unknown categories included."""
     specification, _, _, _ = _table(2)
@@ -83,10 +132,11 @@ def test_the_service_reads_the_bundle(tmp_path: Path) -> None:
     graph = export.convert(_fitted("LogisticRegression", matrix, labels), "LogisticRegression", specification.width)
     model = export.merge([graph], [1.0], specification.width, 2)
     example = {column.name: None for column in specification.columns}
-    write_bundle(tmp_path / "bundle", model, specification, "LogisticRegression", example)
+    write_bundle(tmp_path / "bundle", model, specification, "LogisticRegression", example, matrix[:20], DataProfile(0, ()))
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.model == model
     assert bundle.specification == specification
     assert (bundle.threshold, bundle.label_column) == (0.5, "y")
+    assert (bundle.background == matrix[:20]).all()
     onnx.checker.check_model(onnx.load_from_string(bundle.model))
     assert table["y"][0] in bundle.classes

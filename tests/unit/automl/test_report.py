@@ -13,16 +13,17 @@ import numpy
 import pytest
 
 from bankmlops.automl import Trial
-from bankmlops.automl.explanations import examples_of, importance_of, widths_of
+from bankmlops.automl.explanations import examples_of, importance_of
 from bankmlops.automl.folds import assign_folds
 from bankmlops.automl.guardrails import examine
 from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.metrics import classification_metrics
 from bankmlops.automl.report import Facts, render, write_report
 from bankmlops.automl.report_charts import Predictions, progress_chart, threshold_counts
-from bankmlops.automl.shapley import choose_background, explain_sample
 from bankmlops.automl.svg import shown, thinned, ticks
 from bankmlops.features import encode_labels, fit, matrix_from_columns
+from bankmlops.features.background import choose_background
+from bankmlops.features.shapley import explain_sample
 from bankmlops.types import Dataset, Parity, RunStatus
 from unit.automl.tables import columns
 
@@ -73,7 +74,7 @@ def _facts(classes: int = 2, metric: str = "accuracy", **changes: Any) -> Facts:
 
     background = choose_background(matrix, predict(matrix))
     indices, found = explain_sample(
-        predict, matrix, background, widths_of(specification), seed=0, rows=30, deadline=time.monotonic() + 60
+        predict, matrix, background, specification.widths, seed=0, rows=30, deadline=time.monotonic() + 60
     )
     scores = {"accuracy": 0.9, "AUC_weighted": 0.8, "log_loss": 0.3}
     facts = Facts(
@@ -86,7 +87,7 @@ def _facts(classes: int = 2, metric: str = "accuracy", **changes: Any) -> Facts:
         labels=labels,
         probabilities=probabilities,
         classes=specification.classes,
-        folds=5,
+        judged="5 folds",
         seed=42,
         guardrails=examine(table, specification, labels, assign_folds(labels, 5, 0)),
         parity=Parity(2.5e-7, 0, 500),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import joblib
@@ -117,6 +117,47 @@ def test_many_classes_and_another_metric(tmp_path: Path) -> None:
     outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
     assert {trial.algorithm for trial in outcome.trials} <= {"LogisticRegression", "LightGBM", "VotingEnsemble"}
     assert outcome.winner.score == min(trial.score for trial in outcome.trials)
+    check_parity(outcome.parity)
+
+
+def test_a_validation_dataset_and_a_positive_class(tmp_path: Path) -> None:
+    """Scores are of the validation dataset's rows, the first class can be the positive one, and nothing is explained."""
+    table, other = columns(300, 2), columns(100, 2, seed=1)
+    asked = config(table, positive_label="class 0", model_explainability=False, iterations=2)
+    asked = replace(asked, validation_dataset=asked.dataset)
+    outputs = tmp_path / "outputs"
+    outcome = run_automl(table, asked, outputs, Told(), seconds=SECONDS, validation=other)
+    check_parity(outcome.parity)
+    frame = pandas.DataFrame({name: values for name, values in other.items() if name != "y"})
+    model = joblib.load(outputs / "model.pkl")
+    assert list(model.classes_) == ["class 1", "class 0"]
+    right = float((model.predict(frame) == other["y"]).mean())
+    assert right > 0.8
+    assert right == pytest.approx(outcome.winner.metrics["accuracy"], abs=0.03)  # boosting grows on, with more rows
+    document = json.loads((outputs / "confusion_matrix.json").read_text())
+    assert document["class_labels"] == ["class 1", "class 0"]
+    assert sum(map(sum, document["matrix"])) == 100
+    assert not (outputs / "importance.json").exists()
+    assert "the 100 rows of the validation dataset" in (outputs / "report.html").read_text()
+
+
+def test_the_stack_alone(tmp_path: Path) -> None:
+    """A StackEnsemble without a VotingEnsemble is on the leaderboard with its members, and the best of them is exported."""
+    table = columns(400, 2)
+    asked = config(
+        table,
+        primary_metric="log_loss",
+        enable_voting_ensemble=False,
+        enable_stack_ensemble=True,
+        allowed_models=("LogisticRegression", "LightGBM"),
+        n_cross_validations=3,
+        iterations=2,
+    )
+    outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
+    stack = next(trial for trial in outcome.trials if trial.algorithm == "StackEnsemble")
+    assert "meta_learner_coefficients" in stack.parameters
+    assert outcome.winner.score == min(trial.score for trial in outcome.trials)
+    assert [trial.algorithm for trial in outcome.trials].count("VotingEnsemble") == 0
     check_parity(outcome.parity)
 
 

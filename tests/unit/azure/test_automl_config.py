@@ -13,7 +13,7 @@ import pytest
 from bankmlops.azure.automl_config import budget_minutes, check_config, run_tags, sdk_config
 from bankmlops.azure.calls import writing
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, Dataset
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Featurization, FeaturizationMode
 
 DATASET = Dataset("bank", "1", 100, ("age", "y"), "y", "0" * 64)
 CONFIG = AutoMLConfig(dataset=DATASET, experiment_timeout_minutes=29)
@@ -36,6 +36,14 @@ def test_every_field_arrives(tmp_path: Path) -> None:
         allowed_models=("LightGBM", "RandomForest"),
         blocked_models=("RandomForest",),
         enable_voting_ensemble=False,
+        enable_stack_ensemble=True,
+        experiment_exit_score=0.95,
+        iterations=20,
+        iteration_timeout_minutes=2.5,
+        enable_early_stopping=False,
+        featurization=Featurization(drop_columns=("id",), column_purposes={"age": ColumnPurpose.NUMERIC}),
+        positive_label="yes",
+        model_explainability=False,
     )
     settings = _settings(config, tmp_path)
     wanted = {
@@ -46,12 +54,20 @@ def test_every_field_arrives(tmp_path: Path) -> None:
         "max_concurrent_iterations": 2,
         "blacklist_algos": ["RandomForest"],
         "enable_ensembling": False,
-        "enable_stack_ensembling": False,
+        "enable_stack_ensembling": True,
+        "experiment_exit_score": 0.95,
+        "iterations": 21,
+        "iteration_timeout_minutes": 3,
+        "enable_early_stopping": False,
+        "positive_label": "yes",
+        "model_explainability": False,
         "label_column_name": "y",
         "path": str(tmp_path),
     }
     assert {name: settings[name] for name in wanted} == wanted
     assert set(settings["whitelist_models"]) == {"LightGBM", "RandomForest"}
+    assert settings["featurization"]["_drop_columns"] == ["id"]
+    assert settings["featurization"]["_column_purposes"] == {"age": "Numeric"}
 
 
 def test_what_is_left_open(tmp_path: Path) -> None:
@@ -60,6 +76,9 @@ def test_what_is_left_open(tmp_path: Path) -> None:
     assert settings["max_concurrent_iterations"] == 4
     assert settings["whitelist_models"] is None
     assert settings["enable_ensembling"] is True
+    assert (settings["featurization"], settings["iterations"], settings["n_cross_validations"]) == ("auto", 1000, None)
+    assert _settings(replace(CONFIG, validation_size=0.2), tmp_path)["validation_size"] == 0.2
+    assert _settings(replace(CONFIG, featurization=Featurization(FeaturizationMode.OFF)), tmp_path)["featurization"] == "off"
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(0.1, 15), (15, 15), (15.2, 16), (29, 29), (57, 57), (1440, 1440)])

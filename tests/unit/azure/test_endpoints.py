@@ -10,7 +10,7 @@ from azureml.exceptions import WebserviceException
 from bankmlops.azure.endpoints import _check, _failure, _state
 from bankmlops.azure.service_operations import Operation, _line, wait_for_operation
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import DeploymentConfig, EndpointState
+from bankmlops.types import DeploymentConfig, EndpointState, UnknownCategories
 
 
 class _Service:
@@ -35,6 +35,10 @@ class _Service:
         ({"name": "ab"}, "3 to 32"),
         ({"name": "ends-"}, "no dash last"),
         ({"port": 8080}, "port 8080 has no equivalent"),
+        ({"cors_origins": ("*",)}, "cors_origins has no equivalent"),
+        ({"plain_json": True}, "plain_json has no equivalent"),
+        ({"collect_model_data": True}, "collect_model_data has no equivalent"),
+        ({"unknown_categories": UnknownCategories.REFUSE}, "unknown_categories has no equivalent"),
         ({"cpu_cores": 0.0}, "cpu_cores"),
         ({"memory_gb": -1.0}, "memory_gb"),
     ],

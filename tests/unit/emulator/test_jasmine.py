@@ -92,16 +92,16 @@ def test_the_run_as_it_goes(served: Served, backend: ScriptedBackend, dataset_id
     """Set-up, children in the order in which they end, their metrics, progress, the best child and its files."""
     monkeypatch.setattr(served.emulator, "time_scale", 0.01)
     run_id = _start(served, dataset_id)
+    assert "ProblemInfoJsonString" not in _run(served, run_id)["properties"]
     automl_bridge.advance(served.emulator)
     assert backend.configs[backend.last].experiment_timeout_minutes == pytest.approx(0.2)
-    assert "ProblemInfoJsonString" not in _run(served, run_id)["properties"]
+    assert json.loads(_run(served, run_id)["properties"]["ProblemInfoJsonString"])["dataset_samples"] == TABLE.num_rows
 
     backend.start("trial 2, best AUC_weighted 0.9")
     backend.add_child(2, "LightGBM", 0.9)
     automl_bridge.advance(served.emulator)
     run = _run(served, run_id)
     assert run["status"] == run["tags"]["_aml_system_automl_status"] == "Running"
-    assert json.loads(run["properties"]["ProblemInfoJsonString"])["dataset_samples"] == TABLE.num_rows
     assert run["properties"]["bankmlops.experiment_timeout_minutes"] == "0.2"
     assert run["tags"]["bankmlops.progress"] == "trial 2, best AUC_weighted 0.9"
     first = _run(served, f"{run_id}_0")
@@ -147,13 +147,13 @@ def test_the_files_of_a_run(served: Served, backend: ScriptedBackend, dataset_id
 
 def test_what_is_passed_over(served: Served, backend: ScriptedBackend, dataset_id: str) -> None:
     """What the request asks for and the emulator does without is said in the run's warnings, and nothing else is."""
-    run_id = _start(served, dataset_id, iterations=10, featurization="off", whitelist_models=["KNN", "LightGBM"])
+    run_id = _start(served, dataset_id, enable_dnn=True, test_size=0.1, whitelist_models=["KNN", "LightGBM"])
     automl_bridge.advance(served.emulator)
     details = served.call("GET", HISTORY, f"/experiments/bank/runs/{run_id}/details").json()
     told = [warning["message"] for warning in details["warnings"]]
     assert told == [
-        "featurization is not emulated, and is passed over",
-        "iterations is not emulated, and is passed over",
+        "enable_dnn is not emulated, and is passed over",
+        "test_size is not emulated, and is passed over",
         "allowed_models: KNN is not emulated, and is left out",
     ]
     assert backend.configs[backend.last].allowed_models == ("LightGBM",)
@@ -167,7 +167,7 @@ def test_a_failed_run(served: Served, backend: ScriptedBackend, dataset_id: str)
     automl_bridge.advance(served.emulator)
     run = _run(served, run_id)
     assert (run["status"], run["error"]["error"]["message"]) == ("Failed", "no trial finished")
-    assert run["properties"]["errors"] == "Setup iteration failed: no trial finished"
+    assert run["properties"]["errors"] == "no trial finished"
 
 
 def test_one_bad_run_leaves_the_others_alone(served: Served, backend: ScriptedBackend, dataset_id: str) -> None:
@@ -175,6 +175,7 @@ def test_one_bad_run_leaves_the_others_alone(served: Served, backend: ScriptedBa
     bad, good = _start(served, dataset_id, label_column_name="nobody"), _start(served, dataset_id)
     automl_bridge.advance(served.emulator)
     assert "'nobody' is not in the dataset" in _run(served, bad)["error"]["error"]["message"]
+    assert _run(served, bad)["properties"]["errors"].startswith("Setup iteration failed: ")
     assert _run(served, good)["status"] == "Running"
 
 

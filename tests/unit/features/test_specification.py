@@ -31,12 +31,16 @@ _COLUMNS = st.one_of(
         _NAMES,
         st.sampled_from([ColumnKind.INTEGER, ColumnKind.NUMBER]),
         fill=st.floats(width=32, allow_nan=False, allow_infinity=False),
+        nullable=st.booleans(),
+        minimum=st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False),
+        maximum=st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False),
     ),
     st.builds(
         ColumnSpecification,
         _NAMES,
         st.sampled_from([ColumnKind.STRING, ColumnKind.BOOLEAN]),
         categories=st.lists(st.text(max_size=5), max_size=4, unique=True).map(tuple),
+        nullable=st.booleans(),
     ),
 )
 _SPECIFICATIONS = st.builds(
@@ -89,6 +93,24 @@ def test_kinds() -> None:
     assert spec.names == ("n", "x", "b=False", "b=True", "t=a", "t=b")
     assert spec.offsets == (0, 1, 2, 4)
     assert spec.classes == ("no", "yes")
+
+
+def test_ranges_and_gaps() -> None:
+    """Each column knows whether training saw a gap in it, and the least and the greatest of its numbers."""
+    spec = _fit(x=numpy.array([1.5, numpy.nan, 4.0, 2.0] * 25), n=numpy.arange(100) % 7, t=_texts(["a", None] * 50))
+    assert [(column.nullable, column.minimum, column.maximum) for column in spec.columns] == [
+        (True, 1.5, 4.0),
+        (False, 0.0, 6.0),
+        (True, None, None),
+    ]
+
+
+def test_a_specification_of_an_older_version() -> None:
+    """Where nobody knows whether there were gaps, null serves."""
+    document = json.loads(_fit(n=numpy.arange(100) % 7).to_json())
+    document["columns"] = [{name: document["columns"][0][name] for name in ("name", "kind", "fill")}]
+    (column,) = FeatureSpecification.from_json(json.dumps(document)).columns
+    assert (column.nullable, column.minimum, column.maximum) == (True, None, None)
 
 
 def test_nothing_to_learn_from_is_dropped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_a_final_status_stays(records: AutoMLRecords, first: RunStatus) -> None:
     records.set_progress("AutoML_1", 0.9, "too late")
     run = records.read("AutoML_1").run
     assert (run.status, run.error, run.best_algorithm, run.progress) == (first, "why", "", "")
+
+
+def test_a_run_is_opened_again(records: AutoMLRecords) -> None:
+    """Only a canceled or failed run is; it keeps its trials and its share of the budget, and not its ensemble or its error."""
+    assert not records.reopen("AutoML_1")
+    records.set_progress("AutoML_1", 0.4, "trial 1")
+    records.put_child("AutoML_1", _child(0, 0.8))
+    records.put_child("AutoML_1", replace(_child(1, 0.9), algorithm="VotingEnsemble"))
+    records.end("AutoML_1", RunStatus.FAILED, "killed")
+    assert records.reopen("AutoML_1")
+    run = records.read("AutoML_1").run
+    assert (run.status, run.error, run.ended, run.fraction) == (RunStatus.NOT_STARTED, "", None, 0.4)
+    assert records.children("AutoML_1") == (_child(0, 0.8),)
 
 
 def test_the_leaderboard_is_best_first(records: AutoMLRecords) -> None:

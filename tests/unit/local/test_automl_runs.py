@@ -16,7 +16,7 @@ import pytest
 
 from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
-from bankmlops.errors import BackendUnavailableError, InvalidRequestError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local import automl_runs
 from bankmlops.local.automl_records import AutoMLRecords
 from bankmlops.local.automl_runs import AutoMLRuns
@@ -52,7 +52,13 @@ def config(workspace: LocalWorkspace, tmp_path_factory: pytest.TempPathFactory) 
     table = tmp_path_factory.mktemp("data") / "bank.csv"
     synthesize(table, 300, 7)
     dataset = Datasets(workspace).register("bank", DataSource(table, synthetic=True), "y")
-    return AutoMLConfig(dataset=dataset, experiment_name="runs", experiment_timeout_minutes=10.0, tags={"team": "risk"})
+    return AutoMLConfig(
+        dataset=dataset,
+        experiment_name="runs",
+        experiment_timeout_minutes=10.0,
+        enable_early_stopping=False,
+        tags={"team": "risk"},
+    )
 
 
 def _processes(folder: Path) -> list[psutil.Process]:
@@ -130,6 +136,28 @@ def test_killed(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfi
     assert run.error.startswith("the training process died: ")
     _until(lambda: not _processes(workspace.path_of("automl", run_id)))
     assert _mlflow_status(workspace, run_id) == ["FAILED"]
+
+
+def test_what_is_done_is_kept_and_gone_on_from(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A canceled run keeps its trials; resumed, it fits only what is missing, and MLflow has one run of it, with every trial."""
+    asked = replace(config, iterations=4, allowed_models=("LogisticRegression", "LightGBM"), n_cross_validations=3)
+    run_id = runs.submit(asked).id
+    _until(lambda: len(runs.children(run_id)) > 0)
+    runs.cancel(run_id)
+    kept = runs.children(run_id)
+    assert (runs.get(run_id).status, len(kept) > 0) == (RunStatus.CANCELED, True)
+    before = {path: path.stat().st_mtime_ns for path in runs.folder(run_id).glob("search/trial-*/result.json")}
+
+    assert runs.resume(run_id).status in (RunStatus.NOT_STARTED, RunStatus.RUNNING)
+    with pytest.raises(ConflictError, match="only one that was canceled or has failed"):
+        runs.resume(run_id)
+    run = wait(runs.get, run_id, timeout_seconds=180)
+    assert run.status is RunStatus.COMPLETED, run.error
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    scores = {child.id: child.score for child in runs.children(run_id)}
+    assert {child.id: child.score for child in kept if child.algorithm != "VotingEnsemble"}.items() <= scores.items()
+    assert run.trials == 5  # with the ensemble
+    assert _mlflow_status(workspace, run_id) == ["FINISHED"]
 
 
 def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ import numpy
 Array = numpy.ndarray[Any, Any]
 Predict = Callable[[Array], Array]
 
-MAXIMUM_BACKGROUND = 100
 _CELLS_A_CALL = 1_000_000  # of the matrix that one call of the model gets: 4 MB
 
 
@@ -34,15 +33,6 @@ class Contributions:
     predictions: Array
     base: Array
     rounds: int
-
-
-def choose_background(matrix: Array, probabilities: Array, size: int = MAXIMUM_BACKGROUND) -> Array:
-    """float32 [at most `size`, width]: rows spread evenly over the matrix as the model orders it.
-
-    So their mean prediction is close to the mean over all rows, closer than a random draw's would be.
-    """
-    order = numpy.lexsort((probabilities.max(axis=1), probabilities.argmax(axis=1)))
-    return numpy.asarray(matrix[order[_spread(len(order), size)]], dtype=numpy.float32)
 
 
 def explain(
@@ -150,9 +140,3 @@ class _Walker:
             start, step = starts[first : first + size], steps[first : first + size]
             answers.append(self._predict(numpy.where(ranks[start] <= step[:, None], row, self._background[start])))
         return numpy.concatenate(answers)
-
-
-def _spread(count: int, size: int) -> Array:
-    """The middles of `size` equal parts of 0 to `count`."""
-    size = min(size, count)
-    return ((numpy.arange(size) + 0.5) * count / size).astype(numpy.int64)

@@ -1,0 +1,85 @@
+"""What a search leaves in its folder, so that another can go on from it: each fold's result, and each trial's end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask, read_results
+from bankmlops.types import RunStatus
+
+_FINGERPRINT = "fingerprint"
+_ENDS = "ends"
+_TRIAL = "trial-"
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTrial:
+    """A trial that was given up: why."""
+
+    number: int
+    status: RunStatus
+    error: str
+
+
+@dataclass
+class FoundTrial:
+    """A trial as an earlier search left it: its folds' results, and its end where it was given up."""
+
+    number: int
+    algorithm: str
+    parameters: Mapping[str, float]
+    results: dict[int, FitResult] = field(default_factory=dict)
+    end: EndedTrial | None = None
+
+
+def task_name(number: int, fold: int) -> str:
+    """What a fold of a trial is called."""
+    return f"{_TRIAL}{number:04d}-{fold}"
+
+
+def open_search_folder(folder: Path, fingerprint: str) -> None:
+    """Make the folder; what a search of another table left there is removed. Raises `OSError`."""
+    mark = folder / _FINGERPRINT
+    if folder.exists() and (not mark.exists() or mark.read_text() != fingerprint):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("refit-*"):
+        shutil.rmtree(left)
+    _write(mark, fingerprint)
+
+
+def write_end(folder: Path, end: EndedTrial) -> None:
+    """Remember that a trial was given up. Raises `OSError`."""
+    (folder / _ENDS).mkdir(exist_ok=True)
+    _write(folder / _ENDS / f"{end.number:04d}.json", json.dumps({"status": end.status, "error": end.error}))
+
+
+def find_trials(folder: Path) -> Sequence[FoundTrial]:
+    """The trials that an earlier search began, by number: those first that have the most folds."""
+    found: dict[int, FoundTrial] = {}
+    for task, result in read_results(folder):
+        if task.fold != ALL_ROWS:
+            trial = found.setdefault(_number(task), FoundTrial(_number(task), task.algorithm, task.parameters))
+            trial.results[task.fold] = result
+    for path in sorted((folder / _ENDS).glob("*.json")):
+        number = int(path.stem)
+        if number in found:
+            document = json.loads(path.read_text())
+            found[number].end = EndedTrial(number, RunStatus(document["status"]), document["error"])
+    return sorted(found.values(), key=lambda trial: (-len(trial.results), trial.number))
+
+
+def _number(task: FitTask) -> int:
+    return int(task.name.removeprefix(_TRIAL).partition("-")[0])
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a kill may come at any time."""
+    waiting = path.with_name(f".{path.name}")
+    waiting.write_text(text)
+    os.replace(waiting, path)

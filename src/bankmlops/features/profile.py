@@ -1,0 +1,137 @@
+"""How the training data was spread, column by column: what later inputs are compared with. Written beside the specification."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.features.specification import ColumnSpecification, FeatureSpecification
+from bankmlops.features.text import text_of
+
+Array = numpy.ndarray[Any, Any]
+
+FORMAT = 1
+MAXIMUM_ROWS = 100_000
+QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """Shares of a column's rows, which sum to 1: of each bin, and last of the missing values.
+
+    The bins of numbers end at `edges`, which belong to the bin that they end, and one more is open above. Those of categories are
+    `categories` and, behind them, every other one.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    categories: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its bins are of numbers."""
+        return not self.categories
+
+
+@dataclass(frozen=True, slots=True)
+class DataProfile:
+    """The profile of a table of `rows` rows."""
+
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+    def to_json(self) -> str:
+        """The profile as JSON."""
+        document = {"format": FORMAT, "rows": self.rows, "columns": [asdict(column) for column in self.columns]}
+        return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> DataProfile:
+        """Read what `to_json` wrote. Raises `InvalidRequestError` where it is something else."""
+        try:
+            document = json.loads(text)
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']!r}")
+            return DataProfile(int(document["rows"]), tuple(_column(each) for each in document["columns"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidRequestError(f"the training profile can't be read ({type(error).__name__}: {error})") from error
+
+
+def profile_of(specification: FeatureSpecification, columns: Mapping[str, Array]) -> DataProfile:
+    """The profile of the specification's columns; `columns` are name -> 1-d array, as training takes them.
+
+    Of a long table it is that of `MAXIMUM_ROWS` rows at most, evenly spaced.
+    """
+    known = [column for column in specification.columns if column.name in columns]
+    rows = len(columns[known[0].name]) if known else 0
+    step = max(math.ceil(rows / MAXIMUM_ROWS), 1)
+    sample = {column.name: columns[column.name][::step].tolist() for column in known}
+    return DataProfile(len(range(0, rows, step)), tuple(_profile(column, sample[column.name]) for column in known))
+
+
+def shares_of(profile: ColumnProfile, values: Sequence[object]) -> tuple[float, ...]:
+    """The shares of other values of the column in the profile's own bins, as `ColumnProfile.shares` has them."""
+    if profile.is_numeric:
+        return _shares(_number_bins(profile.edges, _numbers(values)), len(profile.edges) + 1)
+    places = {name: place for place, name in enumerate(profile.categories)}
+    texts = (text_of(value) for value in values)
+    bins = [-1 if text is None else places.get(text, len(places)) for text in texts]
+    return _shares(numpy.array(bins, dtype=numpy.int64), len(places) + 1)
+
+
+def _profile(column: ColumnSpecification, values: Sequence[object]) -> ColumnProfile:
+    if column.kind.is_numeric:
+        edges = _edges(_numbers(values))
+        empty = ColumnProfile(column.name, edges, (), ())
+    else:
+        empty = ColumnProfile(column.name, (), column.categories, ())
+    return ColumnProfile(column.name, empty.edges, empty.categories, shares_of(empty, values))
+
+
+def _edges(numbers: Array) -> tuple[float, ...]:
+    """The deciles. A value that is several of them has a bin of its own, or a move away from it would not show."""
+    present = numbers[numpy.isfinite(numbers)]
+    if not present.size:
+        return ()
+    counts = Counter(float(edge) for edge in numpy.quantile(present, QUANTILES))
+    below = [float(numpy.nextafter(edge, -numpy.inf)) for edge, count in counts.items() if count > 1]
+    return tuple(sorted({*counts, *below}))
+
+
+def _numbers(values: Sequence[object]) -> Array:
+    return numpy.array([_number(value) for value in values], dtype=numpy.float64)
+
+
+def _number(value: object) -> float:
+    """NaN for what is missing, and for what is no number."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _number_bins(edges: tuple[float, ...], numbers: Array) -> Array:
+    bins = numpy.searchsorted(numpy.array(edges), numbers, side="left")
+    return numpy.where(numpy.isnan(numbers), -1, bins)
+
+
+def _shares(bins: Array, count: int) -> tuple[float, ...]:
+    """Of `count` bins, and of -1, which is what is missing."""
+    counts = numpy.bincount(numpy.where(bins < 0, count, bins), minlength=count + 1)
+    return tuple((counts / max(len(bins), 1)).tolist())
+
+
+def _column(document: Mapping[str, Any]) -> ColumnProfile:
+    edges, shares = (tuple(float(value) for value in document[name]) for name in ("edges", "shares"))
+    categories = tuple(str(name) for name in document["categories"])
+    if len(shares) != (len(categories) or len(edges)) + 2:
+        raise ValueError("shares that do not fit the bins")
+    return ColumnProfile(str(document["name"]), edges, categories, shares)

@@ -1,0 +1,148 @@
+"""The table as a run works on it: which rows are held out, how columns are taken, which class counts as positive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy
+import pytest
+
+from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, choose_folds, held_out_folds, hold_out
+from bankmlops.automl.table import Table, prepare
+from bankmlops.errors import InvalidRequestError
+from bankmlops.features import matrix_from_rows
+from bankmlops.types import ColumnPurpose, Featurization, FeaturizationMode
+from unit.automl.tables import columns, config
+
+ROWS = 200
+TABLE = columns(ROWS, 2)
+OTHER = columns(50, 2, seed=1)
+
+
+def _prepare(**fields: Any) -> Table:
+    return prepare(TABLE, config(TABLE, **fields))
+
+
+def _validated(other: dict[str, Any]) -> Table:
+    asked = config(TABLE)
+    return prepare(TABLE, replace(asked, validation_dataset=asked.dataset), other)
+
+
+@pytest.mark.parametrize(("rows", "folds"), [(999, 10), (1_000, 5), (200_000, 5)])
+def test_folds_by_the_rows(rows: int, folds: int) -> None:
+    """Where nothing is asked for there are ten folds below a thousand rows, and five from there on."""
+    assert held_out_folds(choose_folds(numpy.arange(rows) % 2, config(TABLE))) == tuple(range(folds))
+
+
+def test_a_holdout_of_very_many_rows() -> None:
+    """Above two hundred thousand rows a tenth is held out."""
+    assert (choose_folds(numpy.arange(200_001) % 2, config(TABLE)) == 0).sum() == 20_000
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.999])
+def test_a_holdout(share: float) -> None:
+    """A share of each class' rows is held out, at least a row; and each class has a row that is not."""
+    labels = numpy.repeat([0, 1, 2], [150, 40, 2])
+    folds = hold_out(labels, share, 7)
+    assert (folds == hold_out(labels, share, 7)).all()
+    assert (folds == 0).any()
+    assert set(labels[folds == IN_EVERY_FIT]) == {0, 1, 2}
+    for code, count in enumerate(numpy.bincount(labels)):
+        assert abs(int((folds[labels == code] == 0).sum()) - share * count) <= 1
+
+
+def test_a_share_is_scored() -> None:
+    """With `validation_size` the scores are of the rows held out alone, and the others are in every fit."""
+    table = _prepare(validation_size=0.2)
+    assert (len(table.scored), table.fold_count, table.judged) == (40, 5, "40 rows held out")
+    assert (table.scored_labels == table.labels[table.folds == 0]).all()
+    assert (table.scored_matrix == table.matrix[table.folds == 0]).all()
+    assert len(numpy.unique(table.crossed_folds)) == 5
+
+
+def test_a_validation_dataset() -> None:
+    """Its rows come last, are scored, are in no fit, and the features know nothing of them."""
+    table = _validated(OTHER)
+    assert (table.folds[:ROWS] == IN_EVERY_FIT).all()
+    assert (table.folds[ROWS:] == IN_NO_FIT).all()
+    assert table.judged == "the 50 rows of the validation dataset"
+    assert table.specification == _prepare().specification
+    assert len(table.columns["whole"]) == len(table.matrix) == ROWS + 50
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"whole": None}, "validation_dataset has no column 'whole'"),
+        ({"whole": numpy.array(["a"] * 50, dtype=object)}, "column 'whole' holds text where the training data has numbers"),
+        ({"y": numpy.array(["class 0"] * 50, dtype=object)}, "the 50 rows of the validation dataset, all of a single class"),
+        ({"y": numpy.array(["class 9"] * 50, dtype=object)}, "'class 9' where one of class 0, class 1 would serve"),
+    ],
+)
+def test_a_validation_dataset_that_does_not_fit(change: dict[str, Any], message: str) -> None:
+    """A missing column, another kind, a class alone or one that training lacks: one line says so."""
+    other = {name: array for name, array in {**OTHER, **change}.items() if array is not None}
+    with pytest.raises(InvalidRequestError, match=message):
+        _validated(other)
+
+
+def test_the_positive_class_is_the_second() -> None:
+    """The class that metrics and curves are of comes second, whatever its name."""
+    assert _prepare().specification.classes == ("class 0", "class 1")
+    table = _prepare(positive_label="class 0")
+    assert table.specification.classes == ("class 1", "class 0")
+    assert (table.labels == (TABLE["y"] == "class 0")).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "label", "message"),
+    [(2, "class 7", "'class 7' is no class of label 'y'; choose from class 0, class 1"), (3, "class 0", "two classes; .* has 3")],
+)
+def test_a_positive_class_that_can_not_be(classes: int, label: str, message: str) -> None:
+    """A class that is not there, or one of many, is refused."""
+    table = columns(60, classes)
+    with pytest.raises(InvalidRequestError, match=message):
+        prepare(table, config(table, positive_label=label))
+
+
+def test_columns_left_out() -> None:
+    """A dropped or ignored column is no feature, and a row may bring it all the same."""
+    table = _prepare(featurization=Featurization(drop_columns=("whole",), column_purposes={"text": ColumnPurpose.IGNORE}))
+    specification = table.specification
+    assert [column.name for column in specification.columns] == ["number", "flag"]
+    assert set(specification.dropped) == {"whole", "text"}
+    matrix_from_rows(specification, [{"number": 1.0, "flag": True, "whole": 3, "text": "red"}])
+
+
+def test_text_as_numbers() -> None:
+    """A text column whose purpose is Numeric is numbers; a text that is none is refused with its row."""
+    numbers = [None if row % 9 == 0 else f"{row / 2}" for row in range(ROWS)]
+    purposes = Featurization(column_purposes={"text": ColumnPurpose.NUMERIC})
+    table = {**TABLE, "text": numpy.array(numbers, dtype=object)}
+    specification = prepare(table, config(table, featurization=purposes)).specification
+    assert next(column.kind.is_numeric for column in specification.columns if column.name == "text")
+    table["text"][4] = "many"
+    with pytest.raises(InvalidRequestError, match="column 'text', row 4: 'many' is no number"):
+        prepare(table, config(table, featurization=purposes))
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose", "message"),
+    [("flag", ColumnPurpose.NUMERIC, "true and false"), ("whole", ColumnPurpose.CATEGORICAL, "holds numbers")],
+)
+def test_a_purpose_that_a_column_can_not_have(name: str, purpose: ColumnPurpose, message: str) -> None:
+    """What can't be taken so is refused in one line."""
+    with pytest.raises(InvalidRequestError, match=f"column '{name}'.*{message}"):
+        _prepare(featurization=Featurization(column_purposes={name: purpose}))
+
+
+def test_no_featurization() -> None:
+    """Off takes numbers and booleans without gaps as they are, and refuses anything else by column."""
+    off = Featurization(FeaturizationMode.OFF)
+    plain = {name: TABLE[name] for name in ("whole", "flag", "y")}
+    assert prepare(plain, config(plain, featurization=off)).matrix.shape == (ROWS, 3)
+    for name, message in (("text", "column 'text' holds text"), ("number", "column 'number', row .* a gap")):
+        table = {**plain, name: TABLE[name]}
+        with pytest.raises(InvalidRequestError, match=message):
+            prepare(table, config(table, featurization=off))

@@ -1,0 +1,43 @@
+"""The budget is a contract: from the request to the logged model, on a table as large as Bank Marketing's."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bankmlops.backend import wait
+from bankmlops.datasets import synthesize
+from bankmlops.local.automl_runs import AutoMLRuns
+from bankmlops.local.datasets import Datasets
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.types import AutoMLConfig, DataSource, RunStatus
+
+pytestmark = pytest.mark.slow
+
+ROWS = 33_000
+long = pytest.mark.skipif(os.environ.get("BANKMLOPS_LONG_TESTS") != "1", reason="a minute: set BANKMLOPS_LONG_TESTS=1")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> LocalWorkspace:
+    return LocalWorkspace(tmp_path_factory.mktemp("budget") / "workspace")
+
+
+@pytest.mark.parametrize("minutes", [0.5, pytest.param(1.0, marks=long)])
+def test_the_budget_is_kept(workspace: LocalWorkspace, tmp_path: Path, minutes: float) -> None:
+    """A run ends Completed within its minutes, and 5 % or 5 s at most, with a model that beats the majority."""
+    table = tmp_path / "bank.csv"
+    synthesize(table, ROWS, 7)
+    dataset = Datasets(workspace).register("bank", DataSource(table, synthetic=True), "y")
+    runs = AutoMLRuns(workspace, Datasets(workspace))
+    began = time.monotonic()
+    run_id = runs.submit(AutoMLConfig(dataset=dataset, experiment_timeout_minutes=minutes, enable_early_stopping=False)).id
+    run = wait(runs.get, run_id, timeout_seconds=300)
+    took = time.monotonic() - began
+    assert run.status is RunStatus.COMPLETED, run.error
+    assert took <= max(minutes * 60 * 1.05, minutes * 60 + 5)
+    assert run.trials >= 2
+    assert run.metrics["AUC_weighted"] > 0.6

@@ -1,0 +1,166 @@
+"""Batch scoring beside bare onnxruntime: `make bench-batch`.
+
+One small model, found by AutoML (or `--bundle`), and a synthetic table as CSV and as Parquet. The yardstick is the graph alone,
+over the very matrix that the table becomes, in memory already, with every core and in slices of the size that suits it best:
+what is left of that rate when the rows come from a file, are checked, and the answers go to a file, is the ratio.
+Each of ours runs in a process of its own, so that its memory is its own. Nothing else should run on the machine meanwhile.
+
+    python benchmarks/batch.py --rows 1000000 --rounds 3 --write docs/performance.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import figures
+import numpy
+from small_model import train
+
+from bankmlops.batch import score_files
+from bankmlops.batch.columns import fill, prepare
+from bankmlops.batch.reading import chunks
+from bankmlops.datasets.synthetic import synthesize
+from bankmlops.scoring.bundle import Bundle, load_bundle, open_session
+
+PACKAGES = ("bankmlops", "onnxruntime", "pyarrow", "numpy")
+BARE_SLICES = (1024, 4096, 16384)
+MATRIX_ROWS = 200_000
+WARM_UP_ROWS = 1000
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    options = _options()
+    if options.one:
+        print(json.dumps(_one(options.bundle, options.one, options.output)))
+        return
+    with tempfile.TemporaryDirectory(prefix="bankmlops-bench-") as folder:
+        bundle = options.bundle.absolute() if options.bundle else train(Path(folder), options.train_seconds)
+        tables = _tables(Path(folder), options.rows)
+        document = {
+            **figures.facts(PACKAGES),
+            "rows": options.rows,
+            "rounds": options.rounds,
+            "algorithm": load_bundle(bundle).algorithm,
+            **_measure(bundle, tables, options.rounds),
+        }
+    figures.write_json(options.out, document)
+    markdown = _markdown(document)
+    print(markdown)
+    if options.write:
+        figures.write_block(options.write, "batch", markdown)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="score with this bundle; without, one is trained")
+    parser.add_argument("--train-seconds", type=figures.whole_number(5, 600), default=15, help="the budget of that training")
+    parser.add_argument("--rows", type=figures.whole_number(1000, 100_000_000), default=1_000_000)
+    parser.add_argument("--rounds", type=figures.whole_number(1, 20), default=3)
+    parser.add_argument("--out", type=Path, default=Path("build/bench/batch.json"))
+    parser.add_argument("--write", type=Path, help="put the table into this page's block as well")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _tables(folder: Path, rows: int) -> dict[str, Path]:
+    """The same rows as CSV and as Parquet."""
+    paths = {"CSV": folder / "rows.csv", "Parquet": folder / "rows.parquet"}
+    for path in paths.values():
+        synthesize(path, rows, 7)
+    return paths
+
+
+def _measure(bundle: Path, tables: dict[str, Path], rounds: int) -> Figures:
+    loaded = load_bundle(bundle)
+    matrix = _matrix(loaded, tables["Parquet"])
+    bare: list[float] = []
+    ours: dict[str, list[Figures]] = {name: [] for name in tables}
+    for _ in range(rounds):
+        bare.append(_bare_rate(loaded, matrix))
+        for name, path in tables.items():
+            ours[name].append(_in_a_process(bundle, path))
+    base = statistics.median(bare)
+    ratios = {
+        name: statistics.median(each["rows_per_second"] / there for each, there in zip(values, bare, strict=True))
+        for name, values in ours.items()
+    }
+    return {"bare_rows_per_second": base, "ours": ours, "ratios": ratios}
+
+
+def _matrix(bundle: Bundle, path: Path) -> Any:
+    """float32 [rows, width] of the first rows of the table."""
+    parts = []
+    count = 0
+    for chunk in chunks([path], bundle.specification):
+        rows = chunk.load()
+        part = numpy.empty((rows.count, bundle.specification.width), dtype=numpy.float32)
+        fill(part, prepare(bundle.specification, rows.columns), 0, rows.count)
+        parts.append(part)
+        count += rows.count
+        if count >= MATRIX_ROWS:
+            break
+    return numpy.concatenate(parts)[:MATRIX_ROWS]
+
+
+def _bare_rate(bundle: Bundle, matrix: Any) -> float:
+    """Rows a second of the graph alone, with the slice size that is best."""
+    session = open_session(bundle, threads=len(os.sched_getaffinity(0)))
+    rates = []
+    for size in BARE_SLICES:
+        session.run(["probabilities"], {"features": matrix[:size]})
+        began = time.perf_counter()
+        for first in range(0, len(matrix), size):
+            session.run(["probabilities"], {"features": matrix[first : first + size]})
+        rates.append(len(matrix) / (time.perf_counter() - began))
+    return max(rates)
+
+
+def _in_a_process(bundle: Path, path: Path) -> Figures:
+    output = path.with_suffix(".scored.parquet")
+    command = [sys.executable, __file__, "--bundle", str(bundle), "--one", str(path), "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: Figures = json.loads(done.stdout)
+    return found
+
+
+def _one(bundle: Path, path: Path, output: Path) -> Figures:
+    """One whole run, from the file to the output's last byte; imports and the model's loading apart."""
+    loaded = load_bundle(bundle)
+    few = path.with_name("few.csv")
+    synthesize(few, WARM_UP_ROWS, 1)
+    score_files(loaded, few, few.with_suffix(".parquet"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    result = score_files(loaded, path, output)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"rows_per_second": result.rows / seconds, "peak_mb": peak / 1024, "grown_mb": (peak - before) / 1024}
+
+
+def _markdown(document: Figures) -> str:
+    rows = [["bare onnxruntime, matrix in memory", figures.number(document["bare_rows_per_second"]), "1", "–"]]
+    for name, values in document["ours"].items():
+        rate = statistics.median(each["rows_per_second"] for each in values)
+        peak = max(each["peak_mb"] for each in values)
+        rows.append([f"`score` of {name}", figures.number(rate), figures.number(document["ratios"][name]), figures.number(peak)])
+    more = f"{document['rows']:,} rows, model {document['algorithm']}, medians of {document['rounds']} rounds"
+    return "\n\n".join([figures.caption(document, more), figures.table(["what", "rows/s", "ratio", "peak RSS MB"], rows)])
+
+
+if __name__ == "__main__":
+    main()

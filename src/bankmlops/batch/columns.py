@@ -1,0 +1,167 @@
+"""Arrow columns to what the matrix is filled from, a whole column at a time, and which values can't serve.
+
+It judges as `features.matrix_from_rows` judges a row, and gives the same bytes; the words for a refusal are that function's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
+
+Array = numpy.ndarray[Any, Any]
+UNKNOWN, BAD = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """float32 [rows] for the matrix column `position`, gaps filled."""
+
+    position: int
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """int64 [rows]: the matrix column that is 1; negative where none is."""
+
+    codes: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A chunk's columns. `bad` is, for each column at fault, which rows are; the columns are in the specification's order."""
+
+    parts: tuple[Numbers | Categories, ...]
+    bad: Mapping[str, Array]
+
+
+def prepare(specification: FeatureSpecification, columns: Mapping[str, pa.Array]) -> Prepared:
+    """Read the specification's columns. Raises `InvalidRequestError` for a column whose very type can't serve."""
+    positions = {name: codes for name, _, codes in specification.category_positions}
+    parts: list[Numbers | Categories] = []
+    bad: dict[str, Array] = {}
+    for column, offset in zip(specification.columns, specification.offsets, strict=True):
+        if column.kind.is_numeric:
+            values, faults = _numbers(column, columns[column.name])
+            parts.append(Numbers(offset, values))
+        else:
+            codes = _codes(column, positions[column.name], columns[column.name])
+            faults = codes == BAD
+            parts.append(Categories(codes))
+        if faults.any():
+            bad[column.name] = faults
+    return Prepared(tuple(parts), bad)
+
+
+def fill(matrix: Array, prepared: Prepared, first: int, last: int) -> None:
+    """Write the rows `first` to `last` into float32 `matrix` [last - first, width]."""
+    matrix[:] = 0.0
+    rows = numpy.arange(last - first)
+    for part in prepared.parts:
+        if isinstance(part, Numbers):
+            matrix[:, part.position] = part.values[first:last]
+            continue
+        codes = part.codes[first:last]
+        known = codes >= 0
+        if known.all():
+            matrix[rows, codes] = 1.0
+        else:
+            matrix[rows[known], codes[known]] = 1.0
+
+
+def value_of(column: ColumnSpecification, array: pa.Array, row: int) -> object:
+    """One value as JSON would give it: a number where a text says one, None for what is missing."""
+    value = array[row].as_py()
+    if column.kind.is_numeric and isinstance(value, str):
+        number = _number(value)
+        return value if number is None else _as_json(number)
+    return _as_json(value) if column.kind.is_numeric else value
+
+
+def _as_json(value: Any) -> object:
+    """Decimals become floats, NaN is missing."""
+    number = value if value is None or isinstance(value, int) else float(value)
+    return None if number != number else number  # noqa: PLR0124
+
+
+def _numbers(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
+    """The float32 values, and which of them can't serve."""
+    exact, unreadable = _as_float64(column, array)
+    with numpy.errstate(over="ignore"):
+        values = exact.astype(numpy.float32)
+    finite = numpy.isfinite(values)
+    faults = unreadable
+    if not finite.all():
+        missing = numpy.isnan(exact)
+        infinite = ~finite & ~missing
+        faults = faults | infinite if column.nullable else faults | ~finite
+        values[~finite] = column.fill
+    if column.kind is ColumnKind.INTEGER and not pa.types.is_integer(array.type):
+        faults = faults | (finite & (exact != numpy.floor(exact)))
+    return values, faults
+
+
+def _as_float64(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
+    """NaN for what is missing, and which values are no numbers."""
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    good = numpy.zeros(len(array), dtype=bool)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _from_texts(array)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return numpy.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)), good
+    raise InvalidRequestError(f"column {column.name!r}: {kind} where numbers would serve")
+
+
+def _from_texts(array: pa.Array) -> tuple[Array, Array]:
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    found = [_number(text) if text is not None else numpy.nan for text in encoded.dictionary.to_pylist()]
+    table = numpy.array([*(numpy.nan if number is None else number for number in found), numpy.nan])
+    faults = numpy.array([*(number is None for number in found), False])
+    indices = _indices(encoded)
+    return table[indices], faults[indices]
+
+
+def _number(text: str) -> float | None:
+    """What Arrow reads from a CSV field, None where that is no number."""
+    try:
+        return float(pa.scalar(text.strip()).cast(pa.float64()).as_py())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _codes(column: ColumnSpecification, positions: Mapping[str | bool | None, int], array: pa.Array) -> Array:
+    encoded = _encoded(column, array)
+    otherwise = BAD if column.kind is ColumnKind.BOOLEAN else UNKNOWN
+    missing = UNKNOWN if column.nullable else BAD
+    values = encoded.dictionary.to_pylist()
+    table = [missing if value is None else positions.get(value, otherwise) for value in values]
+    return numpy.array([*table, missing], dtype=numpy.int64)[_indices(encoded)]
+
+
+def _indices(encoded: pa.DictionaryArray) -> Array:
+    """The index of each value, that behind the last one for null."""
+    indices = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices, len(encoded.dictionary))
+    return numpy.asarray(indices.to_numpy(zero_copy_only=False))
+
+
+def _encoded(column: ColumnSpecification, array: pa.Array) -> pa.DictionaryArray:
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if pa.types.is_temporal(kind) or pa.types.is_null(kind):  # training made text of dates too
+        array, kind = array.cast(pa.string()), pa.string()
+    served = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not served and not (pa.types.is_boolean(kind) and column.holds_booleans):
+        wanted = "booleans" if column.kind is ColumnKind.BOOLEAN else "text"
+        raise InvalidRequestError(f"column {column.name!r}: {kind} where {wanted} would serve")
+    return array if pa.types.is_dictionary(array.type) else array.dictionary_encode()

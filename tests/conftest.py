@@ -22,8 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HOME"] = str(home)
     kept = "BANKMLOPS_ALLOW_AZURE" if os.environ.get("BANKMLOPS_ALLOW_AZURE") == "1" else ""
     for name in list(os.environ):
-        if not kept and name.startswith(FOREIGN):
+        if not kept and name.startswith(FOREIGN) and name != "BANKMLOPS_LONG_TESTS":
             del os.environ[name]
+    os.environ["BANKMLOPS_CONTAINER_ENGINE"] = "none"  # those who test containers name an engine
     # A shell that starts this in the background has it ignore Ctrl-C, and so would the commands under test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

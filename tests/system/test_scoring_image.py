@@ -1,82 +1,44 @@
-"""The scoring image, built and run by a real engine: small, unprivileged, read-only, and answering as the process does."""
+"""The scoring image, built and run by a real engine: small, unprivileged, read-only, and in need of no network."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from support.bundles import OLD, PRIMARY, YOUNG, write_bundle, write_service
+from support.engine import Engine
 
 pytestmark = pytest.mark.system
-ROOT = Path(__file__).parents[2]
-BASE, IMAGE = "bankmlops-test-base:3.11", "bankmlops-test-scoring:latest"
 LIMITS = ["--memory=512m", "--cpus=1", "--pids-limit=100", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 MAXIMUM_BYTES = 300_000_000
-
-
-@dataclass
-class Engine:
-    """A container engine that answers."""
-
-    environment: dict[str, str]
-
-    def __call__(self, *words: str) -> str:
-        done = subprocess.run(["docker", *words], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def script(self, name: str, *words: str) -> None:
-        done = subprocess.run([ROOT / "docker" / name, *words], env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+SCORE = (
+    "import json, urllib.request as u; r = u.Request('http://{host}:8080/score', json.dumps({{'data': [{row}]}}).encode(),"
+    " {{'Authorization': 'Bearer {key}', 'Content-Type': 'application/json'}}); print(u.urlopen(r, timeout=10).read().decode())"
+)
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The engine that runs, or one that is started for these tests and ended with them."""
-    folder = tmp_path_factory.mktemp("engine")
-    done = subprocess.run([ROOT / "docker" / "engine-up", folder], capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
-    yield Engine({**os.environ, "DOCKER_HOST": done.stdout.strip(), "PYTHON": sys.executable})
-    pid_file = folder / "dockerd.pid"
-    if pid_file.exists():
-        os.kill(int(pid_file.read_text()), signal.SIGTERM)
-        _wait(lambda: not pid_file.exists())
-
-
-@pytest.fixture(scope="module")
-def image(engine: Engine) -> Iterator[str]:
-    """The image, on a base made of this machine's Python."""
-    engine.script("python-base", BASE)
-    engine.script("build-image", IMAGE, BASE)
-    yield IMAGE
-    engine("rmi", "--force", IMAGE, BASE)
-
-
-@pytest.fixture(scope="module")
-def container(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A healthy container that serves the tests' bundle from a read-only folder."""
+def mounts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The options that show a container the tests' bundle and its settings, both read-only."""
     folder = tmp_path_factory.mktemp("service")
     write_bundle(folder / "model")
-    write_service(folder)
+    (folder / "service").mkdir()
+    write_service(folder / "service")
     for path in (folder, *folder.rglob("*")):  # the container's user is none of this machine's
         path.chmod(0o755 if path.is_dir() else 0o644)
-    for parent in folder.parents[:2]:
-        parent.chmod(0o755)
-    name = engine("run", "--detach", "--publish=127.0.0.1::8080", *LIMITS, f"--volume={folder}:/service:ro", image)
+    return [f"--volume={folder / 'service'}:/service:ro", f"--volume={folder / 'model'}:/model:ro"]
+
+
+@pytest.fixture(scope="module")
+def container(engine: Engine, image: str, mounts: list[str]) -> Iterator[str]:
+    """A healthy container that serves the tests' bundle."""
+    name = engine("run", "--detach", "--publish=127.0.0.1::8080", *LIMITS, *mounts, image)
     try:
-        _wait(lambda: engine("inspect", "--format={{.State.Health.Status}}", name) == "healthy")
+        engine.wait_until_healthy(name)
         yield name
     finally:
         engine("rm", "--force", name)
@@ -108,27 +70,46 @@ def test_small(engine: Engine, image: str) -> None:
     assert json.loads(found) == []
 
 
-def test_needs_no_network(engine: Engine, image: str, container: str) -> None:
-    """It becomes healthy where there is no network at all."""
-    (folder,) = json.loads(engine("inspect", "--format={{json .HostConfig.Binds}}", container))
-    name = engine("run", "--detach", "--network=none", *LIMITS, f"--volume={folder}", image)
+def test_needs_no_network(engine: Engine, image: str, mounts: list[str]) -> None:
+    """Where there is no network at all it becomes healthy, and scores for who is inside."""
+    name = engine("run", "--detach", "--network=none", *LIMITS, *mounts, image)
     try:
-        _wait(lambda: engine("inspect", "--format={{.State.Health.Status}}", name) == "healthy")
+        engine.wait_until_healthy(name)
+        assert "yes" in engine("exec", name, "/opt/bankmlops/bin/python", "-c", _scoring("127.0.0.1"))
     finally:
         engine("rm", "--force", name)
 
 
-def test_orderly_end(engine: Engine, container: str) -> None:
+def test_serves_an_internal_network(engine: Engine, image: str, mounts: list[str]) -> None:
+    """On a network without a way out it scores for its neighbours."""
+    network = f"bankmlops-test-{time.monotonic_ns()}"
+    engine("network", "create", "--internal", network)
+    try:
+        name = engine("run", "--detach", f"--network={network}", "--network-alias=scoring", *LIMITS, *mounts, image)
+        try:
+            engine.wait_until_healthy(name)
+            python = ("--rm", f"--network={network}", "--entrypoint=/opt/bankmlops/bin/python")
+            assert "yes" in engine("run", *python, image, "-c", _scoring("scoring"))
+        finally:
+            engine("rm", "--force", name)
+    finally:
+        engine("network", "rm", network)
+
+
+def test_orderly_end(engine: Engine, image: str, mounts: list[str]) -> None:
     """Told to stop, it ends in order before its grace is over."""
-    began = time.monotonic()
-    engine("stop", "--time=20", container)
-    assert time.monotonic() - began < 15
-    state = json.loads(engine("inspect", "--format={{json .State}}", container))
-    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+    name = engine("run", "--detach", *LIMITS, *mounts, image)
+    try:
+        engine.wait_until_healthy(name)
+        began = time.monotonic()
+        engine("stop", "--time=20", name)
+        assert time.monotonic() - began < 15
+        state = json.loads(engine("inspect", "--format={{json .State}}", name))
+        assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
+        assert "stopped" in engine.log(name)
+    finally:
+        engine("rm", "--force", name)
 
 
-def _wait(look: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.2)
+def _scoring(host: str) -> str:
+    return SCORE.format(host=host, row=OLD, key=PRIMARY)

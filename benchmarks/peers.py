@@ -21,6 +21,7 @@ import raw_client
 from load import Target
 
 OURS = "bankmlops"
+TWO_WORKERS = "bankmlops, two workers"
 PLAIN = "the same work in a plain ASGI app"
 FIXED = "the limit: uvicorn, a fixed answer"
 AZURE = "azureml-inference-server-http, model.pkl"
@@ -72,25 +73,37 @@ class Serving:
 
     def rss_mb(self) -> float:
         """Resident memory of the process and its children, in 10^6 bytes."""
+        return sum(each.memory_info().rss for each in self._family()) / 1e6
+
+    def cpu_seconds(self) -> float:
+        """Processor time, user and system, of the process and its children since they began."""
+        return sum(spent.user + spent.system for spent in (each.cpu_times() for each in self._family()))
+
+    def _family(self) -> list[psutil.Process]:
         own = psutil.Process(self.process.pid)
-        return sum(each.memory_info().rss for each in [own, *own.children(recursive=True)]) / 1e6
+        return [own, *own.children(recursive=True)]
 
 
 def peers(bundle: Path, pickle: Path | None, folder: Path) -> list[Peer]:
     """Ours, the yardsticks, and what else is installed; `folder` takes their files."""
-    found = [_ours(bundle, folder / "ours"), _yardstick(PLAIN, "scored", bundle), _yardstick(FIXED, "fixed", bundle)]
+    found = [
+        _ours(OURS, bundle, folder / "ours", workers=1),
+        _ours(TWO_WORKERS, bundle, folder / "ours-twice", workers=2),
+        _yardstick(PLAIN, "scored", bundle),
+        _yardstick(FIXED, "fixed", bundle),
+    ]
     if importlib.util.find_spec("azureml_inference_server_http"):
         found += [_azure(AZURE, _PICKLE_SCRIPT, pickle, folder / "azure")] if pickle else []
         found.append(_azure(AZURE_ONNX, _ONNX_SCRIPT, bundle, folder / "azure-onnx"))
     return found
 
 
-def _ours(bundle: Path, folder: Path) -> Peer:
+def _ours(name: str, bundle: Path, folder: Path, workers: int) -> Peer:
     """The service as it is deployed: keys, limits, request log and metrics on."""
     folder.mkdir(mode=0o700)
     (folder / "model").symlink_to(bundle.absolute())
-    keys = {name: secrets.token_urlsafe(32) for name in ("primary_key", "secondary_key")}
-    document = {"name": "benchmark", "model_name": "benchmark", "model_version": "1", "auth_enabled": True, **keys}
+    keys = {key: secrets.token_urlsafe(32) for key in ("primary_key", "secondary_key")}
+    document = {"name": "benchmark", "model_name": "benchmark", "model_version": "1", "workers": workers, **keys}
     service = folder / "service.json"
     service.touch(mode=0o600)
     service.write_text(json.dumps(document), encoding="utf-8")
@@ -100,7 +113,7 @@ def _ours(bundle: Path, folder: Path) -> Peer:
         listener.close()
         return _popen([sys.executable, "-m", "bankmlops.scoring", "--service-dir", str(folder), "--port", str(port)], {})
 
-    return Peer(OURS, launch, {"Authorization": f"Bearer {keys['primary_key']}"})
+    return Peer(name, launch, {"Authorization": f"Bearer {keys['primary_key']}"})
 
 
 def _yardstick(name: str, kind: str, bundle: Path) -> Peer:

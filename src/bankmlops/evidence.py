@@ -103,6 +103,7 @@ def _endpoint_document(endpoint: Endpoint | None) -> dict[str, Any] | None:
     return {
         "name": endpoint.name,
         "runtime": endpoint.runtime,
+        "runtime_reason": endpoint.runtime_reason or None,
         "scoring_uri": endpoint.scoring_uri,
         "swagger_uri": endpoint.swagger_uri,
         "cold_start_seconds": round(endpoint.cold_start_seconds, 3),

@@ -187,7 +187,7 @@ class BackendContract(ABC):
 
     def test_run_not_there(self, backend: Backend, run: Run) -> None:
         """An unknown run is NotFoundError, whatever is asked of it."""
-        for ask in (backend.get_run, backend.list_children, backend.cancel_run, backend.list_artifacts):
+        for ask in (backend.get_run, backend.list_children, backend.cancel_run, backend.resume_run, backend.list_artifacts):
             with pytest.raises(NotFoundError, match="AutoML_nobody"):
                 ask("AutoML_nobody")
 
@@ -220,6 +220,11 @@ class BackendContract(ABC):
         """Cancelling a finished run leaves it as it is."""
         backend.cancel_run(run.id)
         assert backend.get_run(run.id).status is RunStatus.COMPLETED
+
+    def test_resume_finished(self, backend: Backend, run: Run) -> None:
+        """A completed run needs no resuming."""
+        with pytest.raises(ConflictError, match="Completed"):
+            backend.resume_run(run.id)
 
     def test_cancel(self, backend: Backend, config: AutoMLConfig) -> None:
         """A running run ends as Canceled, and makes no model."""
@@ -321,6 +326,34 @@ class BackendContract(ABC):
         assert backend.get_endpoint(endpoint.name).app_insights
         assert not backend.set_app_insights(endpoint.name, False).app_insights
 
+    def test_update_and_rollback(
+        self,
+        backend: Backend,
+        run: Run,
+        model: Model,
+        endpoint: Endpoint,
+        faulty_model: Model,
+        rows: Sequence[Mapping[str, object]],
+    ) -> None:
+        """Another version is served under the same address and keys, one that can't serve is not, and there is a way back."""
+        keys = backend.get_keys(endpoint.name)
+        with pytest.raises(ConflictError, match="no other model before"):
+            backend.rollback_endpoint(endpoint.name)
+        with pytest.raises(ConflictError, match=f"serves version {model.version}"):
+            backend.update_endpoint(endpoint.name, model)
+        newer = backend.register_model(run.id, "bank-challenger")
+        updated = backend.update_endpoint(endpoint.name, newer)
+        assert (updated.model_name, updated.model_version, updated.tags) == (newer.name, newer.version, endpoint.tags)
+        assert len(client.score(endpoint.scoring_uri, keys.primary, rows)) == len(rows)
+        with pytest.raises((NotFoundError, DeploymentFailedError)):
+            backend.update_endpoint(endpoint.name, faulty_model)
+        found = backend.get_endpoint(endpoint.name)
+        assert (found.model_name, found.state) == (newer.name, EndpointState.HEALTHY)
+        back = backend.rollback_endpoint(endpoint.name)
+        assert (back.model_name, back.model_version, back.scoring_uri) == (model.name, model.version, endpoint.scoring_uri)
+        assert len(client.score(endpoint.scoring_uri, keys.secondary, rows)) == len(rows)
+        assert backend.get_keys(endpoint.name) == keys
+
     def test_name_taken(self, backend: Backend, model: Model, endpoint: Endpoint) -> None:
         """A second endpoint of the same name is a ConflictError, and the first goes on."""
         with pytest.raises(ConflictError, match="bank-endpoint"):
@@ -353,11 +386,13 @@ class BackendContract(ABC):
         with pytest.raises(NotFoundError):
             backend.get_endpoint("open-endpoint")
 
-    def test_endpoint_not_there(self, backend: Backend, dataset: Dataset) -> None:
+    def test_endpoint_not_there(self, backend: Backend, dataset: Dataset, tmp_path: Path) -> None:
         """An unknown endpoint is NotFoundError, whatever is asked of it."""
-        for ask in (backend.get_endpoint, backend.get_keys, backend.get_logs):
+        for ask in (backend.get_endpoint, backend.get_keys, backend.get_logs, backend.rollback_endpoint):
             with pytest.raises(NotFoundError, match="nobody"):
                 ask("nobody")
+        with pytest.raises(NotFoundError, match="nobody"):
+            backend.download_telemetry("nobody", tmp_path)
 
     # Pipelines
 

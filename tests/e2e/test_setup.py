@@ -41,6 +41,10 @@ def test_the_wheel_has_the_command(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     site = tmp_path / "site"
     assert (site / "bankmlops" / "py.typed").exists()
+    container = site / "bankmlops" / "container"
+    for packaged, source in (("scoring.Dockerfile", "docker/scoring.Dockerfile"), ("scoring.txt", "requirements/scoring.txt")):
+        assert (container / packaged).read_text() == (ROOT / source).read_text()
+    assert (container / "templates" / "deployment.yaml").exists()
     assert "bankmlops = bankmlops.cli:main" in next(site.glob("*.dist-info/entry_points.txt")).read_text()
     program = (
         "import sys, bankmlops.cli as cli; assert cli.__file__.startswith(sys.path[0]); sys.argv[1:] = ['--help']; cli.main()"

@@ -49,6 +49,8 @@ def _checked(refused: RefusedError) -> RefusedError:
 @example(b'{"data": [{"a": "\\ud800"}]}')
 @example(b'{"data": [1], "method": ' + b"9" * 5000 + b"}")
 @example(b'{"data": [1], "method": 1e999}')
+@example(b'{"data": [1], "method": NaN}')
+@example(b'{"data": NaN}')
 @example(b'{"data": [1], "data": [2]}')
 def test_any_bytes(body: bytes) -> None:
     """Bytes that are no request are refused with one line."""

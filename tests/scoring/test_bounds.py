@@ -126,7 +126,7 @@ def test_length_and_chunks(server: ScoringProcess) -> None:
 
 def test_rows(server: ScoringProcess) -> None:
     """One row more than the limit is a 413 that names the limit."""
-    row = b'{"age":1,"job":null}'
+    row = b'{"age":1,"job":"student"}'
     assert server.score(b'{"data":[' + b",".join([row] * 2000) + b"]}").status_code == 200
     response = server.score(b'{"data":[' + b",".join([row] * 2001) + b"]}")
     assert response.status_code == 413

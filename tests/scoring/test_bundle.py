@@ -50,7 +50,7 @@ def test_good_bundle(tmp_path: Path, exported: dict[str, bytes]) -> None:
     assert _open(_write(tmp_path / "c", exported, threshold=0.0)).score_batch(body).result == ["yes", "yes"]
 
 
-@pytest.mark.parametrize("name", ["model.json", "features.json", "model.onnx"])
+@pytest.mark.parametrize("name", ["model.json", "features.json", "model.onnx", "background.json"])
 def test_missing_file(tmp_path: Path, exported: dict[str, bytes], name: str) -> None:
     """A file that is not there is named."""
     folder = _write(tmp_path / "bundle", exported)
@@ -59,7 +59,7 @@ def test_missing_file(tmp_path: Path, exported: dict[str, bytes], name: str) -> 
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("name", ["features.json", "model.onnx"])
+@pytest.mark.parametrize("name", ["features.json", "model.onnx", "background.json"])
 @pytest.mark.parametrize("change", [lambda content: content[:-1], lambda content: content + b" ", lambda content: content[:0]])
 def test_changed_file(tmp_path: Path, exported: dict[str, bytes], name: str, change: Callable[[bytes], bytes]) -> None:
     """A file that is truncated, longer or empty is not the one that was exported."""
@@ -92,7 +92,7 @@ def test_bad_manifest(tmp_path: Path, exported: dict[str, bytes], manifest: dict
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b"{" * 100, b"9" * 10_000, b'{"format": 1}'])
-@pytest.mark.parametrize("name", ["model.json", "features.json"])
+@pytest.mark.parametrize("name", ["model.json", "features.json", "background.json"])
 def test_no_document(tmp_path: Path, exported: dict[str, bytes], name: str, content: bytes) -> None:
     """A document that is none is refused in one line, though its hash fits."""
     folder = _write(tmp_path / "bundle", exported | ({name: content} if name != "model.json" else {}), sign=True)
@@ -139,6 +139,19 @@ def _refuses_or_answers(folder: Path) -> None:
 
 def _assert_one_line(error: Exception) -> None:
     assert len(str(error).splitlines()) == 1
+
+
+def test_background_of_another_model(tmp_path: Path, exported: dict[str, bytes]) -> None:
+    """A background that does not fit the features is refused, though its hash fits."""
+    other = b'{"rows": [[1.0, 2.0]]}'
+    with pytest.raises(InvalidRequestError, match=r"background\.json can't be used: its shape is \[1, 2\]"):
+        load_bundle(_write(tmp_path / "bundle", exported | {"background.json": other}, sign=True))
+
+
+def test_no_background(tmp_path: Path, exported: dict[str, bytes]) -> None:
+    """A bundle of a version that wrote none is taken as it is."""
+    older = {name: content for name, content in exported.items() if name != "background.json"}
+    assert load_bundle(_write(tmp_path / "bundle", older, sign=True)).background is None
 
 
 def test_other_graph(tmp_path: Path, exported: dict[str, bytes]) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy
 from onnx import TensorProto, helper, numpy_helper
 
-from bankmlops.features import FeatureSpecification, fit
+from bankmlops.features import FeatureSpecification, fit, matrix_from_rows
+from bankmlops.features.background import background_to_json
 
 PRIMARY = "primary-key-of-the-tests-0123456789"
 SECONDARY = "secondary-key-of-the-tests-0123456789"
 YOUNG = {"age": 20, "job": "student"}
 OLD = {"age": 70, "job": "retired"}
+BACKGROUND = [{"age": age, "job": job} for age, job in ((25, "student"), (35, "retired"), (45, "student"), (55, "retired"))]
 
 
 def specification() -> FeatureSpecification:
@@ -33,7 +35,8 @@ def write_bundle(folder: Path) -> Path:
     spec = specification()
     (folder / "features.json").write_text(spec.to_json(), encoding="utf-8")
     (folder / "model.onnx").write_bytes(_graph(spec))
-    files = ("model.onnx", "features.json")
+    (folder / "background.json").write_text(background_to_json(matrix_from_rows(spec, BACKGROUND)), encoding="utf-8")
+    files = ("model.onnx", "features.json", "background.json")
     manifest = {
         "format": 1,
         "algorithm": "LogisticRegression",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -56,7 +57,9 @@ class MemoryBackend(Backend):
         self.pipelines: list[PublishedPipeline] = []
         self.pipeline_runs: list[PipelineRun] = []
         self.endpoints: dict[str, Endpoint] = {}
+        self.served_before: dict[str, tuple[str, str]] = {}
         self.logs: list[list[str]] = [[]]
+        self.telemetry: list[Path] = []
         self.keys = EndpointKeys("primary-1", "secondary-1")
 
     def authenticate(self) -> Workspace:
@@ -96,6 +99,10 @@ class MemoryBackend(Backend):
     def cancel_run(self, run_id: str) -> None:
         self.calls.append(("cancel", run_id))
 
+    def resume_run(self, run_id: str) -> Run:
+        self.calls.append(("resume", run_id))
+        return replace(DONE, id=run_id, status=RunStatus.NOT_STARTED, metrics={}, ended=None)
+
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         self.calls.append(run_id)
         metrics = {"accuracy": 0.9161, "log_loss": 0.21}
@@ -134,6 +141,18 @@ class MemoryBackend(Backend):
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         return replace(self.get_endpoint(name), app_insights=enabled)
 
+    def update_endpoint(self, name: str, model: Model) -> Endpoint:
+        before = self.get_endpoint(name)
+        self.served_before[name] = (before.model_name, before.model_version)
+        self.endpoints[name] = replace(before, model_name=model.name, model_version=model.version)
+        return self.endpoints[name]
+
+    def rollback_endpoint(self, name: str) -> Endpoint:
+        self.get_endpoint(name)
+        if name not in self.served_before:
+            raise ConflictError(f"endpoint {name!r} served no other model before")
+        return self.update_endpoint(name, Model(*self.served_before[name], ""))
+
     def get_keys(self, name: str) -> EndpointKeys:
         return self.keys
 
@@ -147,6 +166,10 @@ class MemoryBackend(Backend):
         if self.changes:
             self._next(None)
         return self.logs[0]
+
+    def download_telemetry(self, name: str, to: Path) -> Sequence[Path]:
+        self.get_endpoint(name)
+        return [Path(shutil.copy(path, to)) for path in self.telemetry]
 
     def delete_endpoint(self, name: str) -> None:
         self.calls.append(("delete", name))

@@ -33,6 +33,11 @@ class ScoringProcess:
         """Serve the tests' bundle, with `settings` in service.json, and wait until it is ready."""
         write_bundle(folder / "model")
         write_service(folder, **settings)
+        return cls.serve(folder)
+
+    @classmethod
+    def serve(cls, folder: Path) -> ScoringProcess:
+        """Serve what is in the folder, and wait until it is ready."""
         started = cls(folder, launch(folder))
         started._wait_until_ready()
         return started
@@ -58,9 +63,17 @@ class ScoringProcess:
 
     def score(self, content: Any, key: str | None = PRIMARY, **headers: str) -> httpx.Response:
         """`POST /score` of a document, or of bytes as they are."""
+        return self.post("/score", content, key, **headers)
+
+    def post(self, path: str, content: Any, key: str | None = PRIMARY, **headers: str) -> httpx.Response:
+        """A document, or bytes as they are, to a path."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         given = {"Authorization": f"Bearer {key}"} if key is not None else {}
-        return _CLIENT.post(f"{self.url}/score", content=body, headers={**given, **headers})
+        return _CLIENT.post(f"{self.url}{path}", content=body, headers={**given, **headers})
+
+    def options(self, path: str, **headers: str) -> httpx.Response:
+        """`OPTIONS`, as a browser asks before it sends."""
+        return _CLIENT.options(f"{self.url}{path}", headers=headers)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return _CLIENT.get(f"{self.url}{path}", **options)

@@ -146,7 +146,7 @@ def draw_endpoint(endpoint: Endpoint) -> Any:
         "name": endpoint.name,
         "state": endpoint.state,
         "model": f"{endpoint.model_name} version {endpoint.model_version}",
-        "runtime": endpoint.runtime,
+        "runtime": f"{endpoint.runtime}: {endpoint.runtime_reason}" if endpoint.runtime_reason else endpoint.runtime,
         "scoring URI": endpoint.scoring_uri,
         "swagger URI": endpoint.swagger_uri,
         "authentication": "by key" if endpoint.auth_enabled else "none",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,17 +15,23 @@ from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_endpoint, draw_endpoints, draw_keys, draw_lines
 from bankmlops.cli.following import new_lines
 from bankmlops.cli.output import emit, emit_json
-from bankmlops.cli.references import reachable_endpoint
+from bankmlops.cli.references import reachable_endpoint, registered_model
 from bankmlops.cli.session import Session
 from bankmlops.cli.text import printable
 from bankmlops.cli.words import tags_of
-from bankmlops.types import DeploymentConfig, KeyName
+from bankmlops.errors import InvalidRequestError
+from bankmlops.types import DeploymentConfig, KeyName, Runtime, UnknownCategories
 
 application = group("endpoints", "Serve a model, and look after what serves it.")
 
 FOLLOW_SECONDS = 1.0
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The endpoint's name.")]
 Port = Annotated[int, typer.Option("--port", help="The port to serve on; 0 takes a free one.")]
+CorsOrigin = typer.Option("--cors-origin", metavar="ORIGIN", help="An origin whose pages may call it; may be given again.")
+Unknown = typer.Option("--unknown-categories", help="What becomes of a category that training did not see.")
+RuntimeOption = typer.Option("--runtime", help="What serves it here: auto is a container where an engine is at hand.")
+Workers = typer.Option("--workers", metavar="N", min=1, help="Processes that answer side by side.")
+Collect = typer.Option("--collect-model-data", help="Keep inputs and answers, which `bankmlops monitor` compares.")
 AppInsights = typer.Option("--app-insights/--no-app-insights", help="Whether each request is recorded.")
 
 
@@ -38,12 +45,33 @@ class Serving:
     cpu_cores: Annotated[float, typer.Option("--cpu-cores", help="Cores, where the runtime can bound them.")] = 1.0
     memory_gb: Annotated[float, typer.Option("--memory-gb", help="Memory, where the runtime can bound it.")] = 1.0
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to be healthy.")] = 120.0
+    runtime: Annotated[Runtime, RuntimeOption] = Runtime.AUTO
+    workers: Annotated[int, Workers] = 1
+    cors_origin: Annotated[list[str] | None, CorsOrigin] = None
+    plain_json: Annotated[bool, typer.Option("--plain-json", help="Answer JSON, not Azure's JSON in a string.")] = False
+    unknown_categories: Annotated[UnknownCategories, Unknown] = UnknownCategories.SCORE
+    collect_model_data: Annotated[bool, Collect] = False
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="NAME=VALUE", help="A tag; may be given again.")] = None
 
     def config(self, name: str) -> DeploymentConfig:
         """The same in Azure ML's words. Raises `InvalidRequestError` for a tag that is none."""
         tags = tags_of(self.tag or ())
-        return DeploymentConfig(name, self.auth, self.app_insights, self.cpu_cores, self.memory_gb, self.port, self.timeout, tags)
+        return DeploymentConfig(
+            name,
+            auth_enabled=self.auth,
+            app_insights=self.app_insights,
+            cpu_cores=self.cpu_cores,
+            memory_gb=self.memory_gb,
+            port=self.port,
+            timeout_seconds=self.timeout,
+            tags=tags,
+            workers=self.workers,
+            runtime=self.runtime,
+            cors_origins=tuple(self.cors_origin or ()),
+            plain_json=self.plain_json,
+            unknown_categories=self.unknown_categories,
+            collect_model_data=self.collect_model_data,
+        )
 
 
 @command(
@@ -80,12 +108,38 @@ def show(session: Session, name: Name) -> None:
 @command(
     application,
     "update",
-    "bankmlops endpoints update bank-endpoint --app-insights",
+    "bankmlops endpoints update bank-endpoint --model bank:2",
     "bankmlops endpoints update bank-endpoint --no-app-insights",
 )
-def update(session: Session, name: Name, app_insights: Annotated[bool, AppInsights]) -> None:
-    """Turn an endpoint's telemetry on or off."""
-    session.show(session.backend.set_app_insights(name, app_insights), draw_endpoint)
+def update(
+    session: Session,
+    name: Name,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME[:V]", help="The registered model to serve: its newest version, if V is left out."),
+    ] = None,
+    app_insights: Annotated[bool | None, AppInsights] = None,
+) -> None:
+    """Serve another model under the same address and keys, or turn telemetry on or off.
+
+    The new version is tried beside the one that serves, and switched to when it can serve; one that can't changes nothing.
+    """
+    if model is None and app_insights is None:
+        raise InvalidRequestError("nothing to update: --model NAME[:V], --app-insights or --no-app-insights would serve")
+    if model is not None:
+        with session.busy(f"updating {name}"):
+            endpoint = session.backend.update_endpoint(name, registered_model(session.backend, model))
+    if app_insights is not None:
+        endpoint = session.backend.set_app_insights(name, app_insights)
+    session.show(endpoint, draw_endpoint)
+
+
+@command(application, "rollback", "bankmlops endpoints rollback bank-endpoint")
+def rollback(session: Session, name: Name) -> None:
+    """Go back to the model that an endpoint served before its last update; done twice, it is as before."""
+    with session.busy(f"going back to what {name} served before"):
+        endpoint = session.backend.rollback_endpoint(name)
+    session.show(endpoint, draw_endpoint)
 
 
 @command(application, "keys", "bankmlops endpoints keys bank-endpoint --json")
@@ -158,6 +212,20 @@ def docs(
             typer.launch(url)
 
     serve_docs(Target(name, endpoint.scoring_uri, endpoint.swagger_uri), port, announce)
+
+
+@command(application, "export", "bankmlops endpoints export bank-endpoint exported")
+def export(
+    session: Session,
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An empty folder, or one that is not there yet.")],
+) -> None:
+    """Write a folder that builds and runs an endpoint's container anywhere, with Kubernetes manifests; no key is in it."""
+    from bankmlops.container.export import export_endpoint
+
+    with session.busy(f"exporting {name}"):
+        written = export_endpoint(session.backend, name, folder)
+    session.show({"folder": str(written)}, lambda shown: f"{shown['folder']}/README.md says how to build and run it")
 
 
 @command(application, "delete", "bankmlops endpoints delete bank-endpoint")

@@ -27,6 +27,7 @@ usage_error: type[Exception] = typer.BadParameter.__mro__[1]
 
 INTERNAL = 1
 USAGE = 2
+DRIFTED = 8  # `bankmlops monitor`: a finding, and no error
 INTERRUPTED = 130
 EXIT_CODES: dict[type[BankMLOpsError], int] = {
     InvalidRequestError: USAGE,

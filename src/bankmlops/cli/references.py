@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from bankmlops.backend import Backend
 from bankmlops.errors import ConflictError, NotFoundError
-from bankmlops.types import Endpoint, PublishedPipeline
+from bankmlops.types import Endpoint, Model, PublishedPipeline
 
 LATEST = "latest"
+
+
+def registered_model(backend: Backend, word: str) -> Model:
+    """A model by its name (the newest version) or as NAME:VERSION. Raises `NotFoundError`."""
+    name, colon, version = word.rpartition(":")
+    return backend.get_model(name, version) if colon else backend.get_model(word)
 
 
 def automl_run_id(backend: Backend, word: str) -> str:

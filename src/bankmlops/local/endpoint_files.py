@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bankmlops.errors import BackendUnavailableError
+from bankmlops.local.container_files import read_record, show_settings, state_folder
 from bankmlops.local.disk import disk_errors, write_private_json
 from bankmlops.local.log_tail import last_lines
 from bankmlops.local.processes import ProcessIdentity
-from bankmlops.types import EndpointKeys
+from bankmlops.local.ready_file import Ready, read_ready
+from bankmlops.types import EndpointKeys, UnknownCategories
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
-    """What the scoring process is told, its keys' digests apart."""
+    """What the scoring process is told, its keys' digests apart, and which model it served before."""
 
     name: str
     model_name: str
     model_version: str
     auth_enabled: bool
     app_insights: bool
+    model_folder: str = ""
+    workers: int = 1
+    previous_model_name: str = ""
+    previous_model_version: str = ""
+    previous_model_folder: str = ""
+    cors_origins: Sequence[str] = ()
+    plain_json: bool = False
+    unknown_categories: str = UnknownCategories.SCORE
+    collect_model_data: bool = False
+
+    def with_model(self, name: str, version: str, folder: str) -> EndpointSettings:
+        """The same with another model; the present one becomes the previous one."""
+        return replace(
+            self,
+            model_name=name,
+            model_version=version,
+            model_folder=folder,
+            previous_model_name=self.model_name,
+            previous_model_version=self.model_version,
+            previous_model_folder=self.model_folder,
+        )
 
 
 class EndpointFiles:
@@ -35,27 +59,48 @@ class EndpointFiles:
         self.folder = folder
 
     @property
+    def models(self) -> Path:
+        """A folder for each model that it serves, or served before."""
+        return self.folder / "models"
+
+    @property
     def log(self) -> Path:
         """What the process writes."""
         return self.folder / "service.log"
 
-    def copy_model(self, bundle: Path) -> None:
-        """Put the bundle in place: a copy, so that the endpoint depends on nothing outside its folder."""
-        with disk_errors(self.folder):
-            shutil.copytree(bundle, self.folder / "model")
+    def add_model(self, bundle: Path, version: str) -> str:
+        """Put a version's bundle in place, whole or not at all, and answer its folder below `models`, which had no other bundle.
+
+        It is a copy, so that the endpoint depends on nothing outside its own folder.
+        """
+        name = f"{version}-{secrets.token_hex(4)}"
+        with disk_errors(self.models):
+            self.models.mkdir(mode=0o700, exist_ok=True)
+            unfinished = self.models / f"{name}.unfinished"
+            shutil.copytree(bundle, unfinished)
+            unfinished.rename(self.models / name)
+        return name
+
+    def keep_models(self, kept: Collection[str]) -> None:
+        """Remove the models that are not to be kept."""
+        with disk_errors(self.models):
+            for folder in self.models.iterdir():
+                if folder.name not in kept:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, settings: EndpointSettings, keys: EndpointKeys | None) -> None:
         """Replace keys and settings, each atomically; the process reads the digests alone, at its next request."""
         if keys is not None:
             write_private_json(self._keys, {"primary": keys.primary, "secondary": keys.secondary})
         write_private_json(self._service, {**asdict(settings), **_digests(keys)})
+        show_settings(self.folder)
 
     def settings(self) -> EndpointSettings:
         """What the process was told last."""
         document = _read(self._service)
         try:
-            return EndpointSettings(**{name: document[name] for name in EndpointSettings.__slots__})
-        except KeyError:
+            return EndpointSettings(**{name: document[name] for name in EndpointSettings.__slots__ if name in document})
+        except TypeError:
             raise _damaged(self._service) from None
 
     def keys(self) -> EndpointKeys:
@@ -68,11 +113,13 @@ class EndpointFiles:
 
     def port(self, process: ProcessIdentity) -> int | None:
         """Where this very process says that it listens; None while it has not said so."""
-        try:
-            document = json.loads((self.folder / "ready.json").read_text())
-            return int(document["port"]) if document["pid"] == process.pid else None
-        except (OSError, ValueError, KeyError):
-            return None
+        ready = self.ready()
+        return ready.port if ready and ready.pid == process.pid else None
+
+    def ready(self) -> Ready | None:
+        """What the process, or the first one of the container, says of itself; None while it has not said it."""
+        record = read_record(self.folder)
+        return read_ready((state_folder(self.folder) if record.container else self.folder) / "ready.json")
 
     def log_lines(self, count: int) -> Sequence[str]:
         """The newest lines of the log, oldest first."""

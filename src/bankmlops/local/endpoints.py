@@ -6,7 +6,6 @@ Its row in `state.db` says which process it is, its folder what it serves; how i
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,32 +14,31 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Protocol
 
-import httpx
-
 from bankmlops.errors import (
     BackendUnavailableError,
     ConflictError,
-    DeploymentFailedError,
-    InvalidRequestError,
     NotFoundError,
 )
+from bankmlops.local.container_choice import Choice, choose_runtime
+from bankmlops.local.container_files import RuntimeRecord, read_record, write_record
+from bankmlops.local.container_runtime import found_container
+from bankmlops.local.container_serving import look_at_container, serve_in_container
+from bankmlops.local.deployment_checks import check_deployment
 from bankmlops.local.endpoint_files import EndpointFiles, EndpointSettings
+from bankmlops.local.endpoint_runtime import end, kill, runs
+from bankmlops.local.endpoint_updates import SWITCH_SECONDS, check_parity, rolled_back, switch
 from bankmlops.local.json_columns import from_text, now_text, time_of, to_text
-from bankmlops.local.names import check_endpoint_name
-from bankmlops.local.processes import ProcessIdentity, end_family, is_alive, kill_family, start_detached
+from bankmlops.local.process_serving import look_at_process, refuse_busy, start_process, wait_until_healthy
+from bankmlops.local.processes import ProcessIdentity
+from bankmlops.local.telemetry_files import copy_telemetry
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model
 
-RUNTIME = "process"
 MAXIMUM_LOG_LINES = 5000
 _KIND = "endpoints"
-_MODULE = "bankmlops.scoring"
 _HOST = "127.0.0.1"
-_POLL_SECONDS = 0.02
-_ANSWER_SECONDS = 2.0
-_GRACE_SECONDS = 10.0
 _LOCK_SECONDS = 60.0
-_LAST_LINES = 5
+_NO_PROCESS = ProcessIdentity(0, 0.0)
 
 
 class Models(Protocol):
@@ -66,16 +64,14 @@ class Endpoints:
         Raises `InvalidRequestError` for a field that can't serve, `NotFoundError` where the model is not there, `ConflictError`
         where the name is taken or the port busy, and `DeploymentFailedError` with the log's last lines.
         """
-        _check(config)
+        check_deployment(config)
         self._refuse_taken(config.name)
-        registered = self._models.get(model.name, model.version)
-        bundle = self._models.bundle(registered)
-        if not bundle.is_dir():
-            raise NotFoundError(f"version {model.version} of model {model.name!r} has no exported bundle; register its run again")
+        registered, bundle = self._registered(model)
+        choice = choose_runtime(config.runtime)
         with self._workspace.lock(_lock_name(config.name), timeout_seconds=config.timeout_seconds + _LOCK_SECONDS):
             self._refuse_taken(config.name)
-            _refuse_busy(config.port)
-            return self._deploy(registered, bundle, config)
+            refuse_busy(config.port)
+            return self._deploy(registered, bundle, config, choice)
 
     def get(self, name: str) -> Endpoint:
         """How it stands; a dead process is Failed, one that does not answer Unhealthy. Raises `NotFoundError`."""
@@ -90,6 +86,25 @@ class Endpoints:
         with self._workspace.database() as database:
             names = [row["name"] for row in database.execute("SELECT name FROM endpoints ORDER BY name")]
         return tuple(self._get_those_that_stay(names))
+
+    def update(self, name: str, model: Model) -> Endpoint:
+        """Switch to another model without a failed request; one that can't be served changes nothing."""
+        self._row(name)
+        registered, bundle = self._registered(model)
+        check_parity(registered)
+        with self._workspace.lock(_lock_name(name), timeout_seconds=SWITCH_SECONDS + _LOCK_SECONDS):
+            row, files = self._serving_row(name), self._files(name)
+            settings = files.settings()
+            if (settings.model_name, settings.model_version) == (registered.name, registered.version):
+                raise ConflictError(f"endpoint {name!r} serves version {registered.version} of {registered.name!r} already")
+            folder = files.add_model(bundle, registered.version)
+            return self._switch(row, settings.with_model(registered.name, registered.version, folder))
+
+    def rollback(self, name: str) -> Endpoint:
+        """Switch to the model that was served before."""
+        self._row(name)
+        with self._workspace.lock(_lock_name(name), timeout_seconds=SWITCH_SECONDS + _LOCK_SECONDS):
+            return self._switch(self._serving_row(name), rolled_back(self._files(name).settings()))
 
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         """Turn telemetry on or off; it counts from the next request."""
@@ -123,7 +138,14 @@ class Endpoints:
     def logs(self, name: str) -> Sequence[str]:
         """The newest lines of its log, oldest first."""
         self._row(name)
-        return self._files(name).log_lines(MAXIMUM_LOG_LINES)
+        files = self._files(name)
+        container = found_container(read_record(files.folder))
+        return container.log_lines(MAXIMUM_LOG_LINES) if container else files.log_lines(MAXIMUM_LOG_LINES)
+
+    def download_telemetry(self, name: str, to: Path) -> Sequence[Path]:
+        """Copy what it recorded into the folder `to`."""
+        self._row(name)
+        return copy_telemetry(self._files(name).folder, to)
 
     def delete(self, name: str) -> None:
         """Let it finish what it was asked, end it and remove what it had; one that is not there is no error."""
@@ -132,38 +154,66 @@ class Endpoints:
             with self._workspace.database() as database:
                 row = _find(database, name)
             if row is not None:
-                end_family(_process(row), files.folder, _GRACE_SECONDS)
+                end(files, _process(row))
             self._remove(files, name)
+
+    def _registered(self, model: Model) -> tuple[Model, Path]:
+        registered = self._models.get(model.name, model.version)
+        bundle = self._models.bundle(registered)
+        if not bundle.is_dir():
+            raise NotFoundError(f"version {model.version} of model {model.name!r} has no exported bundle; register its run again")
+        return registered, bundle
+
+    def _switch(self, row: Row, settings: EndpointSettings) -> Endpoint:
+        files = self._files(settings.name)
+        switch(files, settings, lambda: runs(files, _process(row)))
+        with self._workspace.database() as database:
+            values = (settings.model_name, settings.model_version, settings.name)
+            database.execute("UPDATE endpoints SET model_name = ?, model_version = ? WHERE name = ?", values)
+        return self.get(settings.name)
+
+    def _serving_row(self, name: str) -> Row:
+        row = self._row(name)
+        if self._endpoint(row).state is not EndpointState.HEALTHY:
+            raise ConflictError(f"endpoint {name!r} does not serve; `bankmlops endpoints logs {name}` may tell why")
+        return row
 
     def _get_those_that_stay(self, names: Iterable[str]) -> Iterator[Endpoint]:
         for name in names:
             with suppress(NotFoundError):
                 yield self.get(name)
 
-    def _deploy(self, model: Model, bundle: Path, config: DeploymentConfig) -> Endpoint:
+    def _deploy(self, model: Model, bundle: Path, config: DeploymentConfig, choice: Choice) -> Endpoint:
         files = self._files(config.name)
         try:
-            kill_family(files.folder)  # of a deployment that was killed before its row was written
+            kill(files)  # a deployment that was killed before its row was written
             files.remove()
             self._workspace.folder_of(_KIND, config.name)
-            files.copy_model(bundle)
-            files.write(_settings(model, config), EndpointKeys(_new_key(), _new_key()) if config.auth_enabled else None)
-            return self._start(files, model, config)
+            folder = files.add_model(bundle, model.version)
+            files.write(_settings(model, folder, config), EndpointKeys(_new_key(), _new_key()) if config.auth_enabled else None)
+            return self._start(files, model, config, choice)
         except BaseException:
             self._remove(files, config.name)
             raise
 
-    def _start(self, files: EndpointFiles, model: Model, config: DeploymentConfig) -> Endpoint:
+    def _start(self, files: EndpointFiles, model: Model, config: DeploymentConfig, choice: Choice) -> Endpoint:
         began = time.monotonic()
-        arguments = ["--service-dir", str(files.folder), "--port", str(config.port)]
-        process = start_detached(_MODULE, arguments, files.log, files.folder)
-        self._add(model, config, process)
-        _wait_until_healthy(files, process, config)
+        if choice.image:
+            self._add(model, config, _NO_PROCESS)
+            serve_in_container(choice.image, files.folder, config, choice.reason)
+        else:
+            self._start_process(files, model, config, choice.reason)
         with self._workspace.database() as database:
             database.execute(
                 "UPDATE endpoints SET cold_start_seconds = ? WHERE name = ?", (time.monotonic() - began, config.name)
             )
         return self.get(config.name)
+
+    def _start_process(self, files: EndpointFiles, model: Model, config: DeploymentConfig, reason: str) -> None:
+        write_record(files.folder, RuntimeRecord(reason=reason))
+        process = start_process(files, config.port)
+        self._add(model, config, process)
+        wait_until_healthy(files, process, config)
 
     def _add(self, model: Model, config: DeploymentConfig, process: ProcessIdentity) -> None:
         with self._workspace.database() as database:
@@ -174,7 +224,7 @@ class Endpoints:
             )
 
     def _remove(self, files: EndpointFiles, name: str) -> None:
-        kill_family(files.folder)
+        kill(files)
         with self._workspace.database() as database:
             database.execute("DELETE FROM endpoints WHERE name = ?", (name,))
         files.remove()
@@ -195,18 +245,21 @@ class Endpoints:
         return EndpointFiles(self._workspace.path_of(_KIND, name))
 
     def _endpoint(self, row: Row) -> Endpoint:
-        files, process = self._files(row["name"]), _process(row)
-        settings = files.settings()
-        alive = is_alive(process)
-        port = files.port(process) if alive else None
+        files = self._files(row["name"])
+        settings, record = files.settings(), read_record(files.folder)
+        state, port = look_at_container(record) if record.container else look_at_process(files, _process(row))
+        served = files.ready()
+        by_itself = (served.model_name, served.model_version) if served and served.model_name else None
+        model_name, model_version = by_itself or (row["model_name"], row["model_version"])
         return Endpoint(
             name=row["name"],
-            state=_state(port) if alive else EndpointState.FAILED,
+            state=state,
             scoring_uri=f"{_url(port)}/score" if port else "",
             swagger_uri=f"{_url(port)}/swagger.json" if port else "",
-            runtime=RUNTIME,
-            model_name=row["model_name"],
-            model_version=row["model_version"],
+            runtime=record.runtime,
+            runtime_reason=record.reason,
+            model_name=model_name,
+            model_version=model_version,
             auth_enabled=settings.auth_enabled,
             app_insights=settings.app_insights,
             created=time_of(row["created"]),
@@ -215,59 +268,20 @@ class Endpoints:
         )
 
 
-def _check(config: DeploymentConfig) -> None:
-    check_endpoint_name(config.name)
-    if not 0 <= config.port <= 65535:
-        raise InvalidRequestError(f"port {config.port} can't serve; give one from 1 to 65535, or 0 for a free one")
-    if not 0 < config.timeout_seconds < float("inf"):
-        raise InvalidRequestError(f"timeout_seconds {config.timeout_seconds} can't serve; give a number above 0, such as 120")
-
-
-def _refuse_busy(port: int) -> None:
-    """Raise `ConflictError` where the port is asked for and can't be listened on."""
-    try:
-        with socket.create_server((_HOST, port)):
-            return
-    except OSError as error:
-        raise ConflictError(f"port {port} can't be listened on ({error.strerror}); choose another, or 0 for a free one") from None
-
-
-def _wait_until_healthy(files: EndpointFiles, process: ProcessIdentity, config: DeploymentConfig) -> None:
-    deadline = time.monotonic() + config.timeout_seconds
-    while time.monotonic() < deadline:
-        alive = is_alive(process)
-        port = files.port(process)
-        if port is not None and _answers(port):
-            return
-        if not alive:
-            _refuse_busy(config.port)  # somebody was faster
-            raise _failure(files, config, "its process ended")
-        time.sleep(_POLL_SECONDS)
-    raise _failure(files, config, f"it was not healthy within {config.timeout_seconds:g} s")
-
-
-def _failure(files: EndpointFiles, config: DeploymentConfig, what: str) -> DeploymentFailedError:
-    lines = [line.strip() for line in files.log_lines(_LAST_LINES) if line.strip()]
-    return DeploymentFailedError(
-        f"endpoint {config.name!r} could not be deployed: {what}: {' | '.join(lines) or 'it logged nothing'}"
+def _settings(model: Model, folder: str, config: DeploymentConfig) -> EndpointSettings:
+    return EndpointSettings(
+        name=config.name,
+        model_name=model.name,
+        model_version=model.version,
+        model_folder=folder,
+        auth_enabled=config.auth_enabled,
+        app_insights=config.app_insights,
+        workers=config.workers,
+        cors_origins=config.cors_origins,
+        plain_json=config.plain_json,
+        unknown_categories=config.unknown_categories,
+        collect_model_data=config.collect_model_data,
     )
-
-
-def _state(port: int | None) -> EndpointState:
-    if port is None:
-        return EndpointState.TRANSITIONING
-    return EndpointState.HEALTHY if _answers(port) else EndpointState.UNHEALTHY
-
-
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"{_url(port)}/health/ready", timeout=_ANSWER_SECONDS, trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _settings(model: Model, config: DeploymentConfig) -> EndpointSettings:
-    return EndpointSettings(config.name, model.name, model.version, config.auth_enabled, config.app_insights)
 
 
 def _new_key() -> str:

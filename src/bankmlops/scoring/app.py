@@ -10,16 +10,21 @@ from bankmlops.errors import InvalidRequestError
 from bankmlops.scoring import docs
 from bankmlops.scoring.asgi import JSON, Headers, Receive, Response, Scope, Send, json_response, send_response, text_response
 from bankmlops.scoring.batches import Batches
+from bankmlops.scoring.collector import Collected, ModelDataCollector
+from bankmlops.scoring.cors import Cors
 from bankmlops.scoring.exchange import AHEAD, BodyReader, Exchange
-from bankmlops.scoring.metrics import Metrics
+from bankmlops.scoring.explainer import Explainer, Explanation
+from bankmlops.scoring.metrics import Metrics, gauge_lines, model_lines
 from bankmlops.scoring.model import Prediction, Scorer, encode_azure, encode_plain
+from bankmlops.scoring.openapi import openapi_3
 from bankmlops.scoring.refusal import DisconnectedError, RefusedError, invalid, overloaded
 from bankmlops.scoring.service import ServiceFile
-from bankmlops.scoring.swagger import openapi_3, swagger_2
+from bankmlops.scoring.swagger import swagger_2
 from bankmlops.scoring.telemetry import RequestLog, RequestRow
 
 _LOG = logging.getLogger("bankmlops.scoring")
 _QUIET = frozenset({"/", "/health/live", "/health/ready", "/metrics"})
+_ROUTES = frozenset({"/score", "/explain"})
 _CLOSE: Headers = ((b"connection", b"close"),)
 _PLAIN = b"format=plain"
 _INTERNAL = "An unexpected internal error occurred. Check the logs for more info."
@@ -28,21 +33,32 @@ _INTERNAL = "An unexpected internal error occurred. Check the logs for more info
 class ScoringApp:
     """One worker's application.
 
-    `draining` is set on the way out: not ready, and each answer closes its connection. `waiting` is how many requests arrived and
-    were not begun; who tells of an arrival counts up, and puts into the scope, under `AHEAD`, how many were ahead of it.
+    `draining` is set on the way out: not ready, and each answer closes its connection; `retiring` where others serve on: each
+    answer closes its connection too, but it stays ready. `gather` makes the service's metrics out of this worker's own.
+
+    `waiting` is how many requests arrived and were not begun; who tells of an arrival counts up, and puts into the scope, under
+    `AHEAD`, how many were ahead of it.
     """
 
-    def __init__(self, scorer: Scorer, service_file: ServiceFile, request_log: RequestLog) -> None:
+    def __init__(self, scorer: Scorer, service_file: ServiceFile, request_log: RequestLog, collector: ModelDataCollector) -> None:
         self.draining = False
+        self.retiring = False
         self.waiting = 0
+        self.gather: Callable[[str], str] = str
         self._scorer = scorer
         self._service_file = service_file
         self._request_log = request_log
-        self._metrics = Metrics()
-        limits = service_file.current().limits
+        self._collector = collector
+        service = service_file.current()
+        self._metrics = Metrics("bankmlops")
+        self._explain_metrics = Metrics("bankmlops_explain")
+        self._cors = Cors(service.cors_origins) if service.cors_origins else None
+        self._encode = encode_plain if service.plain_json else encode_azure
+        limits = service.limits
         self._inline_bytes = limits.inline_bytes
         self._waiting_requests = limits.waiting_requests
-        self._batches = Batches(scorer, limits)
+        self._batches: Batches[Prediction] = Batches(scorer.score_batch, limits)
+        self._explanations: Batches[Explanation] = Batches(Explainer(scorer, limits).explain, limits)
         self._bodies = BodyReader(limits)
         self._pages: dict[str, Callable[[], Response]] = {
             "/": lambda: text_response("Healthy"),
@@ -64,24 +80,38 @@ class ScoringApp:
             self._record(exchange, 499)
             return
         extra = exchange.identity()
-        await send_response(send, response, extra + _CLOSE if self.draining else extra)
+        if self._cors is not None:
+            extra += self._cors.headers(exchange.headers)
+        await send_response(send, response, extra + _CLOSE if self.draining or self.retiring else extra)
         self._record(exchange, response.status)
+
+    @property
+    def algorithm(self) -> str:
+        """What the model is."""
+        return self._scorer.bundle.algorithm
 
     def turned_away(self, reason: str) -> None:
         """Count a request that did not get here: its head, or its pace, was not acceptable."""
         self._metrics.rejections[reason] += 1
 
     def close(self) -> None:
-        """Stop the batch worker and let the log finish."""
+        """Stop the workers and let the log finish."""
         self._batches.close()
+        self._explanations.close()
         self._request_log.close()
+        self._collector.close()
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> Response:
         try:
             exchange.read_client_id()
-            if exchange.path == "/score":
-                return await self._score_route(exchange, receive)
-            return self._page(exchange)
+            if exchange.path not in _ROUTES:
+                return self._page(exchange)
+            if exchange.method == "OPTIONS":
+                return self._options(b"OPTIONS, POST")
+            self._admit(exchange)
+            body = await self._bodies.read(exchange, receive)
+            at_once = exchange.path == "/score" and len(body) <= self._inline_bytes
+            return self._scored(exchange, body, self._scorer.score(body)) if at_once else await self._answer_later(exchange, body)
         except RefusedError as refused:
             return exchange.refuse(refused).response()
         except InvalidRequestError as error:
@@ -92,25 +122,40 @@ class ScoringApp:
             _LOG.exception("%s %r failed, request_id=%s", exchange.method, exchange.path, exchange.request_id)
             return exchange.refuse(RefusedError(500, "internal", _INTERNAL)).response()
 
-    async def _score_route(self, exchange: Exchange, receive: Receive) -> Response:
-        if exchange.method == "OPTIONS":
-            return text_response("")._replace(headers=((b"allow", b"OPTIONS, POST"),))
+    def _options(self, allowed: bytes) -> Response:
+        more = self._cors.preflight() if self._cors is not None else ()
+        return Response(200, ((b"allow", allowed), *more), b"")
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Refuse a request by its method, the queue, its key or its content's type, before its body is read."""
         if exchange.method != "POST":
             raise RefusedError(405, "method", "Method not allowed: POST would serve", ((b"allow", b"OPTIONS, POST"),))
         if exchange.ahead >= self._waiting_requests:
             raise overloaded("too many requests wait already: try again")
         exchange.key = self._service_file.current().authenticate(exchange.headers.get(b"authorization"))
         _check_content(exchange.headers)
-        body = await self._bodies.read(exchange, receive)
-        prediction = self._scorer.score(body) if len(body) <= self._inline_bytes else await self._batches.score(body)
-        exchange.rows, exchange.exec_ms = prediction.rows, prediction.exec_ms
-        return _scored(exchange, prediction)
+
+    async def _answer_later(self, exchange: Exchange, body: bytes) -> Response:
+        """What takes too long for the event loop."""
+        if exchange.path == "/score":
+            return self._scored(exchange, body, await self._batches.answer(body))
+        explanation = await self._explanations.answer(body)
+        return _answered(exchange, explanation, explanation.body)
+
+    def _scored(self, exchange: Exchange, body: bytes, prediction: Prediction) -> Response:
+        service = self._service_file.latest
+        if service.collect_model_data:
+            self._collector.put(Collected(exchange.timestamp, exchange.request_id, service.model, body, prediction.result))
+        encode = encode_plain if _PLAIN in exchange.headers.get(b"accept", b"") else self._encode
+        return _answered(exchange, prediction, encode(prediction))
 
     def _page(self, exchange: Exchange) -> Response:
         path = exchange.path
         page = partial(self._swagger, exchange.scheme) if path == "/swagger.json" else self._pages.get(path)
         if page is None and not path.startswith("/docs/"):
-            raise RefusedError(404, "path", "Not found: GET /, /swagger.json, /docs and POST /score would serve")
+            raise RefusedError(404, "path", "Not found: GET /, /swagger.json, /docs, POST /score and /explain would serve")
+        if exchange.method == "OPTIONS" and self._cors is not None:
+            return self._options(b"GET, HEAD, OPTIONS")
         if exchange.method not in ("GET", "HEAD"):
             raise RefusedError(405, "method", "Method not allowed: GET would serve", ((b"allow", b"GET, HEAD"),))
         return page() if page else docs.asset(path.removeprefix("/docs/"))
@@ -124,25 +169,33 @@ class ScoringApp:
         return json_response(swagger_2(name, bundle.specification, bundle.input_example, scheme))
 
     def _openapi(self) -> Response:
-        bundle = self._scorer.bundle
-        return json_response(openapi_3(self._service_file.current().name, bundle.specification, bundle.input_example))
+        return json_response(openapi_3(self._service_file.current(), self._scorer.bundle))
 
     def _metrics_page(self) -> Response:
+        return text_response(self.gather(self.metrics_text()))
+
+    def metrics_text(self) -> str:
+        """This worker's own metrics."""
         service = self._service_file.current()
         gauges = {
             "waiting_requests": self.waiting,
             "batch_queue": self._batches.queued,
+            "explain_queue": self._explanations.queued,
             "body_buffer_bytes": self._bodies.buffered,
             "log_queue": self._request_log.queued,
             "log_rows_dropped": self._request_log.dropped,
+            "collector_requests_dropped": self._collector.dropped,
         }
         model = {"model": service.model_name, "version": service.model_version, "algorithm": self._scorer.bundle.algorithm}
-        return text_response(self._metrics.text(gauges, model))
+        lines = [*self._metrics.lines(), *self._explain_metrics.lines(), *gauge_lines(gauges), *model_lines(model), ""]
+        return "\n".join(lines)
 
     def _record(self, exchange: Exchange, status: int) -> None:
         duration = exchange.elapsed_ms()
         if exchange.path == "/score":
             self._metrics.count(status, duration, exchange.rows, exchange.reason)
+        elif exchange.path == "/explain":
+            self._explain_metrics.count(status, duration, exchange.rows, exchange.reason)
         elif exchange.path in _QUIET and status < 400:
             return
         service = self._service_file.latest
@@ -161,6 +214,6 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
         raise RefusedError(415, "content_type", "Content-Encoding is not supported: send the body as it is")
 
 
-def _scored(exchange: Exchange, prediction: Prediction) -> Response:
-    body = encode_plain(prediction) if _PLAIN in exchange.headers.get(b"accept", b"") else encode_azure(prediction)
-    return Response(200, (*JSON, (b"x-ms-run-fn-exec-ms", b"%.3f" % prediction.exec_ms)), body)
+def _answered(exchange: Exchange, answer: Prediction | Explanation, body: bytes) -> Response:
+    exchange.rows, exchange.exec_ms = answer.rows, answer.exec_ms
+    return Response(200, (*JSON, (b"x-ms-run-fn-exec-ms", b"%.3f" % answer.exec_ms)), body)

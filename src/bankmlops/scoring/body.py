@@ -28,10 +28,11 @@ class ScoreRequest(NamedTuple):
 def parse_body(body: bytes, maximum_rows: int) -> ScoreRequest:
     """Read a request. Raises `RefusedError` with one line on what is wrong, and what would serve.
 
-    The parser refuses NaN and infinity, invalid UTF-8 and nesting deeper than 200 levels.
+    The parser refuses invalid UTF-8 and nesting deeper than 200 levels. NaN and infinity are no JSON, but their place in the
+    rows is what the caller wants to hear: they are read, and refused with the values.
     """
     try:
-        document = pydantic_core.from_json(body, allow_inf_nan=False)
+        document = pydantic_core.from_json(body)
     except ValueError as error:
         raise invalid(f"the body is not JSON: {error}; send {EXAMPLE}") from error
     if not isinstance(document, dict):
@@ -42,7 +43,7 @@ def parse_body(body: bytes, maximum_rows: int) -> ScoreRequest:
 def _read_document(document: dict[str, Any], maximum_rows: int) -> ScoreRequest:
     if "Inputs" in document:
         inputs = _object(document["Inputs"], "Inputs")
-        parameters = _object(document.get("GlobalParameters") or {}, "GlobalParameters")
+        parameters = _object({} if document.get("GlobalParameters") is None else document["GlobalParameters"], "GlobalParameters")
     else:
         inputs = parameters = document
     data = inputs["data"] if "data" in inputs else inputs.get("input_data")

@@ -8,22 +8,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy
 import onnxruntime
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification
+from bankmlops.features.background import background_from_json
 
 FORMAT = 1
-_MAX_BYTES = {"model.json": 2**20, "features.json": 16 * 2**20, "model.onnx": 2**30}
+_MAX_BYTES = {"model.json": 2**20, "features.json": 16 * 2**20, "background.json": 64 * 2**20, "model.onnx": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded bundle. `model` is the ONNX graph's bytes; `threshold` is for binary models, on the second class's probability."""
+    """A loaded bundle. `model` is the ONNX graph's bytes; `threshold` is for binary models, on the second class's probability.
+
+    `background` float32 [rows, width] is what explanations start from; None in a bundle of a version that wrote none.
+    """
 
     algorithm: str
     classes: tuple[str, ...]
@@ -32,6 +37,7 @@ class Bundle:
     input_example: Mapping[str, object]
     specification: FeatureSpecification
     model: bytes
+    background: numpy.ndarray[Any, Any] | None = field(default=None, compare=False)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -49,6 +55,7 @@ def load_bundle(folder: Path) -> Bundle:
             input_example=dict(manifest["input_example"]),
             specification=specification,
             model=model,
+            background=_read_background(folder / "background.json", manifest, specification.width),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidRequestError(f"{folder / 'model.json'}: {error!r} is missing or of the wrong kind") from error
@@ -87,6 +94,16 @@ def _read_specification(path: Path, content: bytes) -> FeatureSpecification:
     try:
         return FeatureSpecification.from_json(content.decode())
     except (InvalidRequestError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidRequestError(f"{path} can't be used: {_first_line(error)}") from error
+
+
+def _read_background(path: Path, manifest: Mapping[str, Any], width: int) -> numpy.ndarray[Any, Any] | None:
+    if path.name not in manifest["sha256"]:
+        return None
+    content = _read_verified(path, manifest)
+    try:
+        return background_from_json(content.decode(), width)
+    except (InvalidRequestError, UnicodeDecodeError) as error:
         raise InvalidRequestError(f"{path} can't be used: {_first_line(error)}") from error
 
 

@@ -12,8 +12,17 @@ from bankmlops.scoring.refusal import DisconnectedError, RefusedError, invalid, 
 
 MAX_ID = 100
 AHEAD = "bankmlops.ahead"
-_INSTANCE = os.urandom(10).hex()
+_PREFIX = [""]
 _NUMBERS = count(1)
+
+
+def _begin_numbering() -> None:
+    digits = os.urandom(10).hex()
+    _PREFIX[0] = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}-"
+
+
+_begin_numbering()
+os.register_at_fork(after_in_child=_begin_numbering)  # each worker's ids are its own
 
 
 class Exchange:
@@ -32,7 +41,7 @@ class Exchange:
         self.scheme: str = scope["scheme"]
         self.ahead: int = scope.get(AHEAD, 0)
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.request_id = f"{_INSTANCE[:8]}-{_INSTANCE[8:12]}-{_INSTANCE[12:16]}-{_INSTANCE[16:]}-{next(_NUMBERS):012x}"
+        self.request_id = f"{_PREFIX[0]}{next(_NUMBERS):012x}"
         self.client_request_id = ""
         self.key = self.reason = self.error = ""
         self.rows = self.request_bytes = 0

@@ -16,6 +16,7 @@ class Limits:
 
     body_bytes: int = 8 * 2**20
     rows: int = 20_000
+    explained_rows: int = 10
     header_bytes: int = 16 * 2**10
     inline_bytes: int = 32 * 2**10
     buffered_bytes: int = 64 * 2**20

@@ -10,9 +10,10 @@ _BUCKETS_MS = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1000.0,
 
 
 class Metrics:
-    """What the service counts about `POST /score`."""
+    """What the service counts about the requests to one route; `name` is how the names of its metrics begin."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self.requests: Counter[int] = Counter()
         self.rejections: Counter[str] = Counter()
         self.rows = 0
@@ -28,21 +29,18 @@ class Metrics:
         if reason:
             self.rejections[reason] += 1
 
-    def text(self, gauges: Mapping[str, float], model: Mapping[str, str]) -> str:
-        """The exposition; `gauges` are values of this moment, `model` becomes the labels of an info metric."""
-        return "\n".join([*self._lines(), *_gauges(gauges), *_info(model), ""])
+    def lines(self) -> Iterator[str]:
+        """The exposition."""
+        name = self._name
+        yield f"# TYPE {name}_requests_total counter"
+        yield from (f'{name}_requests_total{{status="{status}"}} {n}' for status, n in sorted(self.requests.items()))
+        yield f"# TYPE {name}_rejections_total counter"
+        yield from (f'{name}_rejections_total{{reason="{reason}"}} {n}' for reason, n in sorted(self.rejections.items()))
+        yield f"# TYPE {name}_rows_total counter"
+        yield f"{name}_rows_total {self.rows}"
+        yield from self._histogram(f"{name}_request_seconds")
 
-    def _lines(self) -> Iterator[str]:
-        yield "# TYPE bankmlops_requests_total counter"
-        yield from (f'bankmlops_requests_total{{status="{status}"}} {n}' for status, n in sorted(self.requests.items()))
-        yield "# TYPE bankmlops_rejections_total counter"
-        yield from (f'bankmlops_rejections_total{{reason="{reason}"}} {n}' for reason, n in sorted(self.rejections.items()))
-        yield "# TYPE bankmlops_rows_total counter"
-        yield f"bankmlops_rows_total {self.rows}"
-        yield from self._histogram()
-
-    def _histogram(self) -> Iterator[str]:
-        name = "bankmlops_request_seconds"
+    def _histogram(self, name: str) -> Iterator[str]:
         yield f"# TYPE {name} histogram"
         total = 0
         for bound, number in zip(_BUCKETS_MS, self._buckets, strict=False):
@@ -54,13 +52,15 @@ class Metrics:
         yield f"{name}_count {total}"
 
 
-def _gauges(gauges: Mapping[str, float]) -> Iterator[str]:
+def gauge_lines(gauges: Mapping[str, float]) -> Iterator[str]:
+    """The values of this moment."""
     for name, value in gauges.items():
         yield f"# TYPE bankmlops_{name} gauge"
         yield f"bankmlops_{name} {value:g}"
 
 
-def _info(model: Mapping[str, str]) -> Iterator[str]:
+def model_lines(model: Mapping[str, str]) -> Iterator[str]:
+    """Which model answers, as the labels of an info metric."""
     labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in model.items())
     yield "# TYPE bankmlops_model_info gauge"
     yield f"bankmlops_model_info{{{labels}}} 1"

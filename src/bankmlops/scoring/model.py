@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,9 +13,9 @@ import pydantic_core
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import matrix_from_rows
-from bankmlops.scoring.body import parse_body
+from bankmlops.scoring.body import ScoreRequest, parse_body
 from bankmlops.scoring.bundle import Bundle, open_session
-from bankmlops.scoring.refusal import invalid
+from bankmlops.types import UnknownCategories
 
 Array = numpy.ndarray[Any, Any]
 
@@ -46,13 +45,13 @@ def encode_plain(prediction: Prediction) -> bytes:
 class Scorer:
     """A bundle ready to answer. One thread a session for small requests; batches use every core, in a session made later."""
 
-    def __init__(self, bundle: Bundle, maximum_rows: int) -> None:
+    def __init__(
+        self, bundle: Bundle, maximum_rows: int, unknown_categories: UnknownCategories = UnknownCategories.SCORE
+    ) -> None:
         """Open the session and score the bundle's own example. Raises `InvalidRequestError` where that fails."""
         self.bundle = bundle
+        self.unknown_categories = unknown_categories
         self._maximum_rows = maximum_rows
-        specification = bundle.specification
-        names = (column.name for column in specification.columns)
-        self._known = frozenset((*names, *specification.dropped, bundle.label_column))
         self._session = open_session(bundle)
         self._try_example()
 
@@ -64,42 +63,43 @@ class Scorer:
         """The same with every core. Raises the same."""
         return self._score(body, self._batch_session)
 
-    @cached_property
-    def _batch_session(self) -> onnxruntime.InferenceSession:
-        return open_session(self.bundle, threads=len(os.sched_getaffinity(0)))
+    def read(self, body: bytes, maximum_rows: int) -> tuple[ScoreRequest, Array]:
+        """A request, and the matrix float32 [rows, width] of its rows. Raises `RefusedError` or `InvalidRequestError`."""
+        request = parse_body(body, maximum_rows)
+        return request, matrix_from_rows(self.bundle.specification, request.rows, self.unknown_categories)
 
-    def _score(self, body: bytes, session: onnxruntime.InferenceSession) -> Prediction:
-        started = time.perf_counter()
-        request = parse_body(body, self._maximum_rows)
-        self._refuse_unknown_columns(request.rows)
-        probabilities = self._probabilities(request.rows, session)
-        result = self._labels(probabilities) if request.method == "predict" else probabilities.tolist()
-        return Prediction(result, len(request.rows), (time.perf_counter() - started) * 1e3)
+    def probabilities(self, matrix: Array) -> Array:
+        """float32 [rows, classes] of a matrix float32 [rows, width], on the caller's thread alone."""
+        return _run(self._session, matrix)
 
-    def _probabilities(self, rows: list[Mapping[str, object]], session: onnxruntime.InferenceSession) -> Array:
-        matrix = matrix_from_rows(self.bundle.specification, rows)
-        probabilities: Array = session.run(["probabilities"], {"features": matrix})[0]
-        return probabilities
-
-    def _labels(self, probabilities: Array) -> list[str]:
+    def labels(self, probabilities: Array) -> list[str]:
         """The threshold is applied here, not in the graph, so that the parity gate and the service agree on ties."""
         classes = self.bundle.classes
         if len(classes) == 2:
             return [classes[positive] for positive in (probabilities[:, 1] >= self.bundle.threshold).tolist()]
         return [classes[index] for index in probabilities.argmax(axis=1).tolist()]
 
-    def _refuse_unknown_columns(self, rows: list[Any]) -> None:
-        known = self._known
-        for index, row in enumerate(rows):
-            if isinstance(row, dict) and not row.keys() <= known:
-                name = min(row.keys() - known)
-                raise invalid(f"row {index}: the model was not trained with the column {name[:60]!r}; leave it out")
+    @cached_property
+    def _batch_session(self) -> onnxruntime.InferenceSession:
+        return open_session(self.bundle, threads=len(os.sched_getaffinity(0)))
+
+    def _score(self, body: bytes, session: onnxruntime.InferenceSession) -> Prediction:
+        started = time.perf_counter()
+        request, matrix = self.read(body, self._maximum_rows)
+        probabilities = _run(session, matrix)
+        result = self.labels(probabilities) if request.method == "predict" else probabilities.tolist()
+        return Prediction(result, len(request.rows), (time.perf_counter() - started) * 1e3)
 
     def _try_example(self) -> None:
         try:
-            probabilities = self._probabilities([self.bundle.input_example], self._session)
+            probabilities = self.probabilities(matrix_from_rows(self.bundle.specification, [self.bundle.input_example]))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"model.json: input_example can't be scored: {error}") from error
         wanted = (1, len(self.bundle.classes))
         if probabilities.shape != wanted or not numpy.isfinite(probabilities).all():
             raise InvalidRequestError(f"model.onnx: its answer to input_example has shape {probabilities.shape}, not {wanted}")
+
+
+def _run(session: onnxruntime.InferenceSession, matrix: Array) -> Array:
+    probabilities: Array = session.run(["probabilities"], {"features": matrix})[0]
+    return probabilities

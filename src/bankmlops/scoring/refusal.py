@@ -45,6 +45,11 @@ def too_large(limit: int) -> RefusedError:
     return RefusedError(413, "too_large", f"the body is larger than {limit:,} bytes: send fewer rows in a request")
 
 
+def timed_out(seconds: float) -> RefusedError:
+    """The answer would come too late."""
+    return RefusedError(503, "timeout", f"scoring took longer than {seconds:g} s: send fewer rows")
+
+
 def overloaded(message: str) -> RefusedError:
     """The service has all it can carry; the caller may come again."""
     return RefusedError(503, "overloaded", message, ((b"retry-after", b"1"),))

@@ -1,90 +1,122 @@
-"""The process around the application: socket, `ready.json`, signals, and an orderly end."""
+"""The HTTP server of one worker: it answers, lets others have its place in an orderly way, and comes to an orderly end."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import os
+import signal
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from bankmlops.errors import ConflictError
+from bankmlops.scoring.acceptor import Acceptor
 from bankmlops.scoring.app import ScoringApp
-from bankmlops.scoring.bundle import load_bundle
 from bankmlops.scoring.limits import Limits
-from bankmlops.scoring.model import Scorer
+from bankmlops.scoring.listening import BACKLOG
 from bankmlops.scoring.protocol import BoundedProtocol
-from bankmlops.scoring.service import ServiceFile
-from bankmlops.scoring.telemetry import RequestLog
 
-_LOG = logging.getLogger("bankmlops.scoring")
+RETIRE = signal.SIGUSR1
 _SWEEP_TICKS = 5
 
 
 class ScoringServer(uvicorn.Server):
-    """A uvicorn server that drains: after SIGTERM it says that it is not ready, lingers, and lets accepted requests finish."""
+    """A uvicorn server with two ways to go, both without a failed request.
 
-    def __init__(self, app: ScoringApp, limits: Limits, ready_file: Path, listener: socket.socket) -> None:
+    SIGTERM drains: it says that it is not ready, lingers, and lets accepted requests finish. `RETIRE` leaves the place to others
+    who listen on the same socket: it accepts nobody any more, stays ready, and ends each connection with its next answer, or once
+    that was idle for as long as any connection may be. `on_retired` is called when nobody else is accepted, `each_tick` ten times
+    a second.
+    """
+
+    def __init__(
+        self,
+        app: ScoringApp,
+        limits: Limits,
+        listener: socket.socket,
+        parent: int,
+        each_tick: Callable[[], None],
+        on_retired: Callable[[], None],
+    ) -> None:
         super().__init__(_config(app, limits))
         self._scoring_app = app
-        self._limits = limits
-        self._ready_file = ready_file
         self._listener = listener
+        self._limits = limits
+        self._parent = parent
+        self._each_tick = each_tick
+        self._on_retired = on_retired
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._acceptor: Acceptor | None = None
         self._exit_at = float("inf")
+        self._is_retired = False
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then tell that we do."""
-        await super().startup(sockets)
-        try:
-            _write_ready(self._ready_file, self._listener)
-        except OSError as error:  # a container's root may be read-only: who starts it there asks /health/ready
-            _LOG.warning("%s can't be written: %s", self._ready_file, error.strerror)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # uvicorn names it
+        """Accept connections: uvicorn itself has no socket to listen on."""
+        await super().startup([])
+        self._loop = asyncio.get_running_loop()
+        make_protocol: partial[asyncio.Protocol] = partial(
+            self.config.http_protocol_class,  # type: ignore[call-arg]  # uvicorn calls it with these
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self._acceptor = Acceptor(self._listener, make_protocol, self._limits.waiting_requests)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody any more, and let those finish who are here."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: is it time to go, and who takes too long?"""
+        self._each_tick()
+        if os.getppid() != self._parent and not self._scoring_app.draining:
+            self._drain()
+        if self._scoring_app.retiring:
+            self._stop_accepting()
+            self.should_exit = self.should_exit or not self.server_state.connections
         if time.monotonic() >= self._exit_at:
             self.should_exit = True
         if counter % _SWEEP_TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in tuple(self.server_state.connections):
-                if isinstance(connection, BoundedProtocol):
-                    connection.cut_if_overdue(now)
+            self._cut_overdue()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # uvicorn names them
-        """The first signal begins the drain, the second ends it."""
+        """The first SIGTERM begins the drain, the second ends it; Ctrl-C is for the supervisor to understand."""
+        if sig == signal.SIGINT:
+            return
         if self._scoring_app.draining:
             self.should_exit = True
-            return
+        else:
+            self._drain()
+
+    def handle_retirement(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # signal.signal gives them
+        """Others serve from now on."""
+        if not self._scoring_app.draining:
+            self._scoring_app.retiring = True
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stop_accepting)
+            self._exit_at = time.monotonic() + self._limits.keep_alive_seconds + self._limits.request_seconds
+
+    def _drain(self) -> None:
         self._scoring_app.draining = True
         self._exit_at = time.monotonic() + self._limits.linger_seconds
 
+    def _stop_accepting(self) -> None:
+        if self._acceptor is not None and not self._is_retired:
+            self._is_retired = True
+            self._acceptor.close()
+            self._on_retired()
 
-def serve(service_dir: Path, host: str, port: int) -> None:
-    """Serve `service_dir` until SIGTERM or Ctrl-C. Raises `InvalidRequestError` or `ConflictError` with one line."""
-    service_file = ServiceFile(service_dir / "service.json")
-    limits = service_file.current().limits
-    scorer = Scorer(load_bundle(service_dir / "model"), limits.rows)
-    listener = _listen(host, port)
-    ready_file = service_dir / "ready.json"
-    app = ScoringApp(scorer, service_file, RequestLog(service_dir / "telemetry.jsonl"))
-    server = ScoringServer(app, limits, ready_file, listener)
-    service = service_file.current()
-    _LOG.info("%s serves model %s (%s) on port %d", service.name, service.model, scorer.bundle.algorithm, _port(listener))
-    try:
-        server.run(sockets=[listener])
-    finally:
-        app.close()
-        with suppress(OSError):
-            ready_file.unlink()
-    _LOG.info("stopped")
+    def _cut_overdue(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.cut_if_overdue(now)
 
 
 def _config(app: ScoringApp, limits: Limits) -> uvicorn.Config:
@@ -100,35 +132,7 @@ def _config(app: ScoringApp, limits: Limits) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=2048,
+        backlog=BACKLOG,
         timeout_keep_alive=max(1, round(limits.keep_alive_seconds)),
         timeout_graceful_shutdown=max(1, round(limits.drain_seconds)),
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConflictError(f"port {port} of {host} can't be listened on: {reason}; another port, or 0, would serve") from error
-    return listener
-
-
-def _port(listener: socket.socket) -> int:
-    return int(listener.getsockname()[1])
-
-
-def _write_ready(path: Path, listener: socket.socket) -> None:
-    """Whole or not at all: whoever waits for the file may read it as soon as it is there."""
-    document = {"pid": os.getpid(), "port": _port(listener), "started": time.time()}
-    partial_file = path.with_suffix(".partial")
-    partial_file.unlink(missing_ok=True)
-    descriptor = os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file)
-    partial_file.replace(path)

@@ -1,5 +1,7 @@
 """The service's own file, watched: keys, names and switches, so that a rotated key counts at the next request.
 
+Under load a look serves the requests of a millisecond, less than it takes to rotate a key and to use it.
+
 Of the keys only digests are kept in memory; they are compared in constant time, always both.
 """
 
@@ -10,23 +12,34 @@ import hmac
 import json
 import logging
 import os
+import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bankmlops.errors import InvalidRequestError
+from bankmlops.scoring.cors import check_origins
 from bankmlops.scoring.limits import Limits
 from bankmlops.scoring.refusal import forbidden, unauthorized
+from bankmlops.types import UnknownCategories
 
 _LOG = logging.getLogger("bankmlops.scoring")
 _MAX_BYTES = 2**20
 _BEARER = b"bearer "
+_LOOK_SECONDS = 0.001
+_FOLDER = re.compile(r"[A-Za-z0-9_-]{0,100}")
+MAXIMUM_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What `service.json` says. `primary` and `secondary` are SHA-256 digests of the keys."""
+    """What `service.json` says. `primary` and `secondary` are SHA-256 digests of the keys.
+
+    `model_folder` is where the bundle is, below the folder of the models. Workers, limits, origins, the answers' form and what
+    becomes of unknown categories count from a worker's start; the rest at once.
+    """
 
     name: str
     model_name: str
@@ -34,6 +47,12 @@ class Service:
     auth_enabled: bool
     app_insights: bool
     limits: Limits
+    workers: int = 1
+    model_folder: str = ""
+    cors_origins: tuple[str, ...] = ()
+    plain_json: bool = False
+    unknown_categories: UnknownCategories = UnknownCategories.SCORE
+    collect_model_data: bool = False
     primary: bytes = field(repr=False, default=b"")
     secondary: bytes = field(repr=False, default=b"")
 
@@ -41,6 +60,10 @@ class Service:
     def model(self) -> str:
         """The model as the log names it."""
         return f"{self.model_name}:{self.model_version}"
+
+    def with_model_of(self, other: Service) -> Service:
+        """These settings, of the other's model."""
+        return replace(self, model_name=other.model_name, model_version=other.model_version, model_folder=other.model_folder)
 
     def authenticate(self, authorization: bytes | None) -> str:
         """The name of the given key ("" where none is needed). Raises `RefusedError`: 401 without one, 403 for a wrong one."""
@@ -59,28 +82,44 @@ class Service:
 
 
 class ServiceFile:
-    """`service.json`, read again whenever it was replaced. It must be replaced atomically."""
+    """`service.json`, read again whenever it was replaced. It must be replaced atomically.
 
-    def __init__(self, path: Path) -> None:
+    Whose model it names is told of the model that `serving` names, whatever the file says meanwhile.
+    """
+
+    def __init__(self, path: Path, serving: Service | None = None) -> None:
         """Read it. Raises `InvalidRequestError` with one line where it can't serve."""
-        self._path = path
+        self.path = path
+        self._serving = serving
         self._stamp = self._stat()
-        self.latest = read_service(path)
+        self._looks_at = 0.0
+        self.latest = self._read()
 
     def current(self) -> Service:
         """The newest version that can be read: a broken replacement is logged once and changes nothing."""
-        stamp = self._stat()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        now = time.monotonic()
+        if now < self._looks_at:
+            return self.latest
+        self._looks_at = now + _LOOK_SECONDS
+        if self.replaced():
             try:
-                self.latest = read_service(self._path)
+                self.latest = self._read()
             except InvalidRequestError as error:
                 _LOG.error("%s; the settings stay as they were", error)
         return self.latest
 
+    def replaced(self) -> bool:
+        """Whether the file is another one than at the last look."""
+        before, self._stamp = self._stamp, self._stat()
+        return before != self._stamp
+
+    def _read(self) -> Service:
+        service = read_service(self.path)
+        return service.with_model_of(self._serving) if self._serving else service
+
     def _stat(self) -> tuple[int, int, int]:
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
         except OSError:
             return (0, 0, 0)
         return (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -109,6 +148,12 @@ def _service(document: Mapping[str, Any]) -> Service:
         auth_enabled=auth_enabled,
         app_insights=_switch(document, "app_insights", default=False),
         limits=Limits.read(document.get("limits", {})),
+        workers=_workers(document.get("workers", 1)),
+        model_folder=_folder(document.get("model_folder", "")),
+        cors_origins=_origins(document.get("cors_origins", [])),
+        plain_json=_switch(document, "plain_json", default=False),
+        unknown_categories=_unknown_categories(document.get("unknown_categories", UnknownCategories.SCORE)),
+        collect_model_data=_switch(document, "collect_model_data", default=False),
         primary=_digest(document, "primary_key", wanted=auth_enabled),
         secondary=_digest(document, "secondary_key", wanted=auth_enabled),
     )
@@ -126,6 +171,34 @@ def _switch(document: Mapping[str, Any], name: str, *, default: bool) -> bool:
     if not isinstance(value, bool):
         raise InvalidRequestError(f"service.json: {name} must be true or false")
     return value
+
+
+def _workers(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAXIMUM_WORKERS:
+        raise InvalidRequestError(f"service.json: workers must be a whole number from 1 to {MAXIMUM_WORKERS}")
+    return value
+
+
+def _folder(value: object) -> str:
+    if not isinstance(value, str) or not _FOLDER.fullmatch(value):
+        raise InvalidRequestError("service.json: model_folder must be the name of a folder: letters, digits, - and _")
+    return value
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InvalidRequestError("service.json: cors_origins must be a list of texts")
+    try:
+        return check_origins(value)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"service.json: {error}") from error
+
+
+def _unknown_categories(value: Any) -> UnknownCategories:
+    try:
+        return UnknownCategories(value)
+    except ValueError as error:
+        raise InvalidRequestError(f"service.json: unknown_categories must be {' or '.join(UnknownCategories)}") from error
 
 
 def _digest(document: Mapping[str, Any], name: str, *, wanted: bool) -> bytes:

@@ -1,8 +1,7 @@
-"""The service's own description: Swagger 2.0 word for word as Azure ML's AutoML endpoints give it, and OpenAPI 3.1 beside it."""
+"""The service's own description: Swagger 2.0 word for word as Azure ML's AutoML endpoints give it. `openapi` tells it exactly."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,11 @@ from bankmlops.features import ColumnKind, FeatureSpecification
 Document = dict[str, Any]
 
 _FORMATS = {ColumnKind.INTEGER: "int64", ColumnKind.NUMBER: "double"}
-_HEALTH = "Simple health check endpoint to ensure the service is up at any given point."
+HEALTH = "Simple health check endpoint to ensure the service is up at any given point."
 _HEALTHY = "If service is up and running, this response will be returned with the content 'Healthy'"
-_SCORE = "Run web service's model and get the prediction output"
-_SCORED = "The service processed the input correctly and provided a result prediction, if applicable."
-_PAYLOAD = "The input payload for executing the real-time machine learning service."
+SCORE = "Run web service's model and get the prediction output"
+SCORED = "The service processed the input correctly and provided a result prediction, if applicable."
+PAYLOAD = "The input payload for executing the real-time machine learning service."
 _FAILED = "The service failed to execute due to an error."
 
 
@@ -33,22 +32,6 @@ def swagger_2(name: str, specification: FeatureSpecification, example: Mapping[s
     }
 
 
-def openapi_3(name: str, specification: FeatureSpecification, example: Mapping[str, object]) -> Document:
-    """The same service for tools that read OpenAPI 3.1."""
-    score = _score_operation()
-    body = score.pop("parameters")[0]
-    content = {"application/json": {"schema": body["schema"]}}
-    score["requestBody"] = {"description": body["description"], "required": True, "content": content}
-    document = {
-        "openapi": "3.1.0",
-        "info": _info(name),
-        "paths": {"/": {"get": _with_content(_health_operation())}, "/score": {"post": _with_content(score)}},
-        "components": {"securitySchemes": {"Bearer": _bearer()}, "schemas": _definitions(specification, example)},
-    }
-    renamed: Document = json.loads(json.dumps(document).replace("#/definitions/", "#/components/schemas/"))
-    return renamed
-
-
 def _info(name: str) -> Document:
     description = f"API specification for the Azure Machine Learning service {name}"
     return {"title": name, "description": description, "version": "1.0"}
@@ -60,15 +43,15 @@ def _bearer() -> Document:
 
 def _health_operation() -> Document:
     healthy = {"description": _HEALTHY, "schema": {"type": "string"}, "examples": {"application/json": "Healthy"}}
-    return {"operationId": "ServiceHealthCheck", "description": _HEALTH, "responses": {"200": healthy, "default": _failure()}}
+    return {"operationId": "ServiceHealthCheck", "description": HEALTH, "responses": {"200": healthy, "default": _failure()}}
 
 
 def _score_operation() -> Document:
-    payload = {"name": "serviceInputPayload", "in": "body", "description": _PAYLOAD, "schema": _reference("ServiceInput")}
-    scored = {"description": _SCORED, "schema": _reference("ServiceOutput")}
+    payload = {"name": "serviceInputPayload", "in": "body", "description": PAYLOAD, "schema": _reference("ServiceInput")}
+    scored = {"description": SCORED, "schema": _reference("ServiceOutput")}
     return {
         "operationId": "RunMLService",
-        "description": _SCORE,
+        "description": SCORE,
         "security": [{"Bearer": []}],
         "parameters": [payload],
         "responses": {"200": scored, "default": _failure()},
@@ -102,13 +85,3 @@ def _definitions(specification: FeatureSpecification, example: Mapping[str, obje
 
 def _property(kind: ColumnKind) -> Document:
     return {"type": str(kind)} | ({"format": _FORMATS[kind]} if kind in _FORMATS else {})
-
-
-def _with_content(operation: Document) -> Document:
-    """OpenAPI 3 says a response's media type beside its schema."""
-    for response in operation["responses"].values():
-        schema = response.pop("schema")
-        media = "text/plain" if schema == {"type": "string"} else "application/json"
-        response.pop("examples", None)
-        response["content"] = {media: {"schema": schema}}
-    return operation

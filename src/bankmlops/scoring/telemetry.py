@@ -2,6 +2,9 @@
 
 Each request is one line on stderr; while app insights is on it is also one JSON object in `telemetry.jsonl`, kept within
 `MAX_FILE_BYTES` by one rotation. Keys, inputs and outputs are never in either.
+
+Each worker has a log of its own, and all write to the same stream and the same file. No line is torn: the stream gets whole lines
+in writes that a pipe takes in one piece, the file in one write under a lock, and that one of them rotates it.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import stat
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -22,6 +27,8 @@ from typing import IO, NamedTuple
 MAX_QUEUE = 10_000
 MAX_FILE_BYTES = 16 * 2**20
 _BATCH_SECONDS = 0.02
+_PIECE_BYTES = select.PIPE_BUF
+_REOPENINGS = 10
 
 
 class RequestRow(NamedTuple):
@@ -110,7 +117,7 @@ class RequestLog:
         lines = "".join(row.telemetry() for row in rows if row.app_insights)
         if lines:
             try:
-                _append(self._telemetry, lines)
+                append_bounded(self._telemetry, lines)
             except OSError as error:
                 self.dropped += len(rows)
                 self._print(f"{_written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n")
@@ -118,19 +125,43 @@ class RequestLog:
     def _print(self, text: str) -> None:
         try:
             _bound(self._stream)
-            self._stream.write(text)
-            self._stream.flush()
+            for piece in _pieces(text):
+                self._stream.write(piece)
+                self._stream.flush()
         except (OSError, ValueError):  # the log's disk is full or its reader is gone: serving goes on, the count tells
             self.dropped += text.count("\n")
 
 
-def _append(path: Path, lines: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "a") as file:
-        file.write(lines)
-        size = file.tell()
-    if size > MAX_FILE_BYTES:
-        path.replace(path.with_suffix(".1.jsonl"))
+def _pieces(text: str) -> Iterator[str]:
+    """Whole lines together, as many as are written in one piece whatever the stream is. All of it is ASCII."""
+    piece = ""
+    for line in text.splitlines(keepends=True):
+        if piece and len(piece) + len(line) > _PIECE_BYTES:
+            yield piece
+            piece = ""
+        piece += line
+    if piece:
+        yield piece
+
+
+def append_bounded(path: Path, lines: str) -> None:
+    """Add whole lines to a file of several writers, which its owner alone can read; one that became too long is rotated."""
+    for _ in range(_REOPENINGS):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, path):  # another worker rotated it meanwhile
+                continue
+            file.write(lines.encode())
+            if os.fstat(descriptor).st_size > MAX_FILE_BYTES:
+                path.replace(path.with_suffix(".1.jsonl"))
+            return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def _bound(stream: IO[str]) -> None:
@@ -140,8 +171,18 @@ def _bound(stream: IO[str]) -> None:
         status = os.fstat(descriptor)
         too_long = stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES
         if too_long and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
-            os.ftruncate(descriptor, 0)
+            _empty(descriptor)
             stream.write(f"{_written(time.time())} INFO the log was longer than {MAX_FILE_BYTES:,} bytes and starts anew\n")
+
+
+def _empty(descriptor: int) -> None:
+    """Once, however many workers found it too long: theirs is one open file, so the lock is one of processes."""
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        if os.fstat(descriptor).st_size > MAX_FILE_BYTES:
+            os.ftruncate(descriptor, 0)
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def _bare(path: str) -> str:

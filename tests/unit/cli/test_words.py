@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 
 from bankmlops.types import (
+    ColumnPurpose,
     DataSource,
     Endpoint,
     EndpointState,
+    Featurization,
     KeyName,
     PipelineRun,
     PublishedPipeline,
     Run,
     RunStatus,
+    UnknownCategories,
 )
 from support.http_server import Answer, Asked, LocalServer, serving
 from support.memory_backend import DONE, MemoryBackend
@@ -68,6 +71,39 @@ def test_automl_run(command: Command, backend: MemoryBackend) -> None:
     assert "VotingEnsemble" in done.out
     assert "AUC_weighted" in done.out
     assert "0.9161" in done.out
+
+
+def test_automl_settings(command: Command, backend: MemoryBackend) -> None:
+    """Each of Azure's settings has an option."""
+    done = command(
+        *("automl", "run", "--dataset", "bank", "--no-wait", "--iterations", "9", "--iteration-minutes", "0.5"),
+        *("--exit-score", "0.92", "--no-early-stopping", "--validation-dataset", "other:3", "--drop-columns", "id,when"),
+        *("--numeric-columns", "age", "--positive-label", "no", "--stack-ensemble", "--no-explain"),
+    )
+    assert done.code == 0, done.err
+    (config,) = backend.calls
+    assert (config.iterations, config.iteration_timeout_minutes, config.experiment_exit_score) == (9, 0.5, 0.92)
+    assert (config.enable_early_stopping, config.positive_label, config.model_explainability) == (False, "no", False)
+    assert (config.validation_dataset.name, config.validation_dataset.version) == ("other", "3")
+    assert config.featurization == Featurization(drop_columns=("id", "when"), column_purposes={"age": ColumnPurpose.NUMERIC})
+    assert config.enable_stack_ensemble
+    assert config.n_cross_validations is None
+
+
+@pytest.mark.parametrize("words", [("--featurization", "off"), ("--validation-size", "0.25")])
+def test_automl_settings_that_stand_alone(command: Command, backend: MemoryBackend, words: tuple[str, str]) -> None:
+    """A setting that excludes others reaches the configuration alone."""
+    assert command("automl", "run", "--dataset", "bank", "--no-wait", *words).code == 0
+    (config,) = backend.calls
+    assert words[1] in (str(config.featurization), str(config.validation_size))
+
+
+def test_automl_resume(command: Command, backend: MemoryBackend) -> None:
+    """A run is gone on with by its id; with --no-wait the answer comes at once."""
+    assert command("automl", "resume", "AutoML_7").code == 0
+    assert backend.calls == [("resume", "AutoML_7")]
+    done = command("automl", "resume", "AutoML_7", "--no-wait", "--json")
+    assert done.document["status"] == "NotStarted"
 
 
 def test_automl_progress_is_no_result(command: Command, backend: MemoryBackend) -> None:
@@ -165,6 +201,8 @@ def test_deploy(command: Command, backend: MemoryBackend) -> None:
     done = command(
         *("endpoints", "deploy", "bank-endpoint", "--model", "bank", "--version", "3", "--port", "8080", "--no-auth"),
         *("--app-insights", "--cpu-cores", "2", "--memory-gb", "4", "--timeout", "30", "--tag", "team=risk", "--tag", "a=b=c"),
+        *("--workers", "2"),
+        *("--cors-origin", "https://a.example", "--cors-origin", "*", "--plain-json", "--unknown-categories", "refuse"),
     )
     assert done.code == 0, done.err
     ((model, config),) = backend.calls
@@ -172,6 +210,9 @@ def test_deploy(command: Command, backend: MemoryBackend) -> None:
     assert (config.name, config.port, config.auth_enabled, config.app_insights) == ("bank-endpoint", 8080, False, True)
     assert (config.cpu_cores, config.memory_gb, config.timeout_seconds) == (2.0, 4.0, 30.0)
     assert config.tags == {"team": "risk", "a": "b=c"}
+    assert config.workers == 2
+    assert (config.cors_origins, config.plain_json) == (("https://a.example", "*"), True)
+    assert config.unknown_categories is UnknownCategories.REFUSE
     assert "Healthy" in done.out
 
 
@@ -295,6 +336,11 @@ def test_endpoints(command: Command, backend: MemoryBackend, scoring: LocalServe
     assert command("endpoints", "update", "bank-endpoint", "--app-insights", "--json").document["app_insights"] is True
     assert command("endpoints", "update", "bank-endpoint", "--no-app-insights", "--json").document["app_insights"] is False
     assert command("endpoints", "update", "bank-endpoint").code == 2
+    assert command("endpoints", "rollback", "bank-endpoint").code == 4
+    assert command("endpoints", "update", "bank-endpoint", "--model", "bank:7", "--json").document["model_version"] == "7"
+    assert command("endpoints", "update", "bank-endpoint", "--model", "bank", "--json").document["model_version"] == "2"
+    assert command("endpoints", "rollback", "bank-endpoint", "--json").document["model_version"] == "7"
+    assert command("endpoints", "rollback", "nobody").code == 3
     assert command("endpoints", "show", "nobody").code == 3
     assert command("endpoints", "delete", "nobody").code == 0
     assert backend.calls == [("delete", "nobody")]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from bankmlops.errors import (
     NotFoundError,
 )
 from bankmlops.local.endpoints import Endpoints
+from bankmlops.local.processes import kill_family
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import DeploymentConfig, Endpoint, EndpointState, KeyName, Model
+from bankmlops.types import DeploymentConfig, Endpoint, EndpointState, KeyName, Model, Parity, UnknownCategories
 from support.bundles import OLD, YOUNG, write_bundle
 
-MODEL = Model("bank", "1", "AutoML_1")
+MODEL = Model("bank", "1", "AutoML_1", parity=Parity(1e-7, 0, 60))
 ROWS = {"data": [YOUNG, OLD]}
 
 
@@ -56,8 +58,9 @@ def workspace(tmp_path: Path) -> Iterator[LocalWorkspace]:
     workspace = LocalWorkspace(tmp_path / "workspace")
     yield workspace
     for process in _processes(workspace.folder):
-        process.kill()
-        process.wait(10)
+        with suppress(psutil.NoSuchProcess):  # a worker ends with its supervisor
+            process.kill()
+            process.wait(10)
 
 
 @pytest.fixture
@@ -109,8 +112,8 @@ def test_keys_are_the_owners_alone(shared: Endpoints, workspace: LocalWorkspace)
     assert [path.name for path in holders] == ["keys.json"]
     assert {oct(path.stat().st_mode & 0o777) for path in folder.glob("*.json")} == {"0o600"}
     assert folder.stat().st_mode & 0o777 == 0o700
-    (process,) = _processes(folder)
-    assert keys.primary not in f"{process.cmdline()} {process.environ()} {endpoint!r} {keys!r}"
+    for process in _processes(folder):
+        assert keys.primary not in f"{process.cmdline()} {process.environ()} {endpoint!r} {keys!r}"
 
 
 @pytest.mark.slow
@@ -173,9 +176,7 @@ def test_outlives_its_deployer_and_dies_visibly(endpoints: Endpoints, workspace:
     assert done == 0
     endpoint = endpoints.get("bank-endpoint")
     assert endpoint.state is EndpointState.HEALTHY
-    (process,) = _processes(workspace.folder)
-    process.kill()
-    process.wait(10)
+    kill_family(workspace.folder / "endpoints" / "bank-endpoint")
     found = endpoints.get("bank-endpoint")
     assert (found.state, found.scoring_uri, found.swagger_uri) == (EndpointState.FAILED, "", "")
     assert endpoints.logs("bank-endpoint")
@@ -187,26 +188,42 @@ def test_outlives_its_deployer_and_dies_visibly(endpoints: Endpoints, workspace:
 
 @pytest.mark.slow
 def test_stopped_process_is_unhealthy(endpoints: Endpoints, workspace: LocalWorkspace) -> None:
-    """A process that is there and does not answer is Unhealthy, and is deleted all the same."""
+    """Processes that are there and do not answer are Unhealthy, and are deleted all the same."""
     endpoints.deploy(MODEL, DeploymentConfig(name="bank-endpoint"))
-    (process,) = _processes(workspace.folder)
-    process.suspend()
+    processes = _processes(workspace.folder)
+    for process in processes:
+        process.suspend()
     assert endpoints.get("bank-endpoint").state is EndpointState.UNHEALTHY
-    process.resume()
+    for process in processes:
+        process.resume()
     assert endpoints.get("bank-endpoint").state is EndpointState.HEALTHY
     endpoints.delete("bank-endpoint")
-    assert not process.is_running()
+    assert not [process for process in processes if process.is_running()]
     assert not list((workspace.folder / "endpoints").iterdir())
 
 
 @pytest.mark.slow
 def test_without_keys(endpoints: Endpoints) -> None:
-    """Without authentication everyone is answered, and there are no keys to read or renew, while telemetry is still switched."""
-    endpoint = endpoints.deploy(MODEL, DeploymentConfig(name="open-endpoint", auth_enabled=False))
+    """Without authentication everyone is answered, and there are no keys to read or renew, while telemetry is still switched.
+
+    What else the deployment set stays as it is.
+    """
+    config = DeploymentConfig(
+        name="open-endpoint",
+        auth_enabled=False,
+        cors_origins=("*",),
+        plain_json=True,
+        unknown_categories=UnknownCategories.REFUSE,
+    )
+    endpoint = endpoints.deploy(MODEL, config)
     try:
         assert not endpoint.auth_enabled
-        assert _score(endpoint, None) == (200, ["no", "yes"])
         assert endpoints.set_app_insights("open-endpoint", True).app_insights
+        answer = httpx.post(endpoint.scoring_uri, json=ROWS, headers={"Origin": "https://a.example"}, trust_env=False)
+        assert answer.json() == {"result": ["no", "yes"]}
+        assert answer.headers["access-control-allow-origin"] == "*"
+        unknown = httpx.post(endpoint.scoring_uri, json={"data": [{"age": 20, "job": "astronaut"}]}, trust_env=False)
+        assert unknown.status_code == 400
         with pytest.raises(ConflictError, match="no keys"):
             endpoints.keys("open-endpoint")
         with pytest.raises(ConflictError, match="no keys"):
@@ -289,7 +306,7 @@ def test_two_deployers(endpoints: Endpoints, workspace: LocalWorkspace) -> None:
     for thread in threads:
         thread.join(120)
     assert sorted(map(str, outcomes)) == sorted(map(str, (EndpointState.HEALTHY, ConflictError)))
-    assert len(_processes(workspace.folder)) == 1
+    assert len(_processes(workspace.folder)) == 2, "one supervisor and its worker"
     endpoints.delete("bank-endpoint")
 
 
@@ -299,7 +316,9 @@ def test_two_deployers(endpoints: Endpoints, workspace: LocalWorkspace) -> None:
         (DeploymentConfig(name="Not A Name"), "Not A Name"),
         (DeploymentConfig(name="../up"), "endpoint name"),
         (DeploymentConfig(name="bank-endpoint", port=70000), "70000"),
+        (DeploymentConfig(name="bank-endpoint", cors_origins=("example.org",)), "'example.org' is no origin"),
         (DeploymentConfig(name="bank-endpoint", timeout_seconds=0), "timeout_seconds"),
+        (DeploymentConfig(name="bank-endpoint", workers=0), "workers 0"),
         (DeploymentConfig(name="bank-endpoint", timeout_seconds=float("nan")), "timeout_seconds"),
     ],
 )

@@ -1,0 +1,143 @@
+"""Good and bad traffic, mixed, for SOAK_SECONDS: no worker's memory, descriptors or threads grow, and no good request fails.
+
+`make soak` takes an hour; among the system tests it is a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from support.bundles import OLD, YOUNG, write_service
+from support.scoring_server import ScoringProcess, read_answers, read_to_end, request
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
+SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
+CLIENTS = 4
+WORKERS = 2
+PACE_SECONDS = 0.002  # between two requests of a client: the hour is about growth, not about speed
+GROWTH, SLACK_BYTES, SLACK_COUNT = 1.05, 12 * 2**20, 6
+BODY = json.dumps({"data": [YOUNG, OLD]}).encode()
+LARGE = json.dumps({"data": [YOUNG] * 4000}).encode()
+
+
+class Sample(NamedTuple):
+    """What all workers together hold at a moment."""
+
+    memory: int
+    descriptors: int
+    threads: int
+
+
+def _exchange(port: int, content: bytes) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(content)
+        return read_answers(connection, 1)[0][0]
+
+
+def _leave(port: int, content: bytes) -> int:
+    """Go away in the midst of it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(content)
+    return 0
+
+
+def _broken(port: int) -> int:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"NOT HTTP\r\n\r\n")
+        return int(read_to_end(connection).split()[1])
+
+
+def _get(port: int, path: str) -> int:
+    return _exchange(port, f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+
+
+# Each kind of request, the status that it must have, and its share of the traffic.
+KINDS: Sequence[tuple[Callable[[int], int], int, int]] = (
+    (lambda port: _exchange(port, request(BODY)), 200, 20),
+    (lambda port: _exchange(port, request(LARGE)), 200, 1),
+    (lambda port: _exchange(port, request(BODY, path="/explain")), 200, 2),
+    (lambda port: _exchange(port, request(BODY, key="wrong")), 403, 2),
+    (lambda port: _exchange(port, request(b"{")), 400, 2),
+    (lambda port: _exchange(port, request(b'{"data":[{"age":"old"}]}')), 400, 2),
+    (lambda port: _exchange(port, request(b"", {"Content-Length": "999999999"})), 413, 1),
+    (lambda port: _get(port, "/nothing"), 404, 1),
+    (lambda port: _get(port, "/swagger.json"), 200, 1),
+    (lambda port: _get(port, "/metrics"), 200, 1),
+    (_broken, 400, 1),
+    (lambda port: _leave(port, request(BODY)[:-10]), 0, 2),
+    (lambda port: _leave(port, request(LARGE)), 0, 1),
+)
+
+
+def _put_traffic(port: int, over: threading.Event, failures: Counter[str], done: list[int]) -> None:
+    choose = random.Random(threading.get_ident())
+    while not over.wait(PACE_SECONDS):
+        (number,) = choose.choices(range(len(KINDS)), [share for _, _, share in KINDS])
+        ask, expected, _ = KINDS[number]
+        try:
+            status = ask(port)
+        except (OSError, IndexError, ValueError) as error:
+            failures[f"kind {number}: {error!r}"] += 1
+        else:
+            if status != expected:
+                failures[f"kind {number}: {status} and not {expected}"] += 1
+        done.append(1)
+
+
+def _sample(server: ScoringProcess) -> Sample:
+    workers = psutil.Process(server.process.pid).children()
+    assert len(workers) == WORKERS, "no worker died"
+    return Sample(
+        sum(worker.memory_info().rss for worker in workers),
+        sum(worker.num_fds() for worker in workers),
+        sum(worker.num_threads() for worker in workers),
+    )
+
+
+def _typical(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(int(statistics.median(values)) for values in zip(*samples, strict=True)))
+
+
+def test_nothing_grows(tmp_path: Path) -> None:
+    """After a warm-up, what the workers hold at the end is what they held at its beginning, and no good request failed."""
+    over, failures, done = threading.Event(), Counter[str](), list[int]()
+    samples: list[Sample] = []
+    with ScoringProcess.start(tmp_path, workers=WORKERS, app_insights=True) as server:
+        workers = {worker.pid for worker in psutil.Process(server.process.pid).children()}
+        arguments = (server.port, over, failures, done)
+        clients = [threading.Thread(target=_put_traffic, args=arguments) for _ in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        try:
+            until = time.monotonic() + SECONDS
+            while time.monotonic() < until:
+                time.sleep(min(1.0, SECONDS / 40))
+                samples.append(_sample(server))
+                secondary = f"secondary-key-number-{len(samples):020d}"
+                write_service(tmp_path, workers=WORKERS, app_insights=len(samples) % 2 == 0, secondary_key=secondary)
+        finally:
+            over.set()
+            for client in clients:
+                client.join(60)
+        assert {worker.pid for worker in psutil.Process(server.process.pid).children()} == workers
+    quarter = len(samples) // 4
+    before, after = _typical(samples[quarter : 2 * quarter]), _typical(samples[-quarter:])
+    figures = f"{len(done):,} requests in {SECONDS:g} s: {before} in the second quarter, {after} in the last"
+    print(figures)  # noqa: T201  # what a person who waited an hour wants to see
+    assert not failures, failures
+    assert after.memory < before.memory * GROWTH + SLACK_BYTES, figures
+    assert after.descriptors <= before.descriptors + SLACK_COUNT, figures
+    assert after.threads <= before.threads + SLACK_COUNT, figures

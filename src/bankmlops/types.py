@@ -118,7 +118,7 @@ class AutoMLConfig:
     max_concurrent_iterations: int | None = None
     allowed_models: tuple[str, ...] = ()
     blocked_models: tuple[str, ...] = ()
-    featurization: Featurization = Featurization()
+    featurization: Featurization = field(default_factory=Featurization)
     positive_label: str | None = None
     enable_voting_ensemble: bool = True
     enable_stack_ensemble: bool = False

@@ -22,6 +22,7 @@ SCRIPTS = Path(__file__).parent / "sdk_scripts"
 SCALE = "0.01"  # of the 18 minutes that the sample asks for
 STEPS = {
     "VotingEnsemble": "prefittedsoftvotingclassifier",
+    "StackEnsemble": "stackensembleclassifier",
     "LightGBM": "lightgbm",
     "LogisticRegression": "logisticregression",
 }

@@ -29,9 +29,8 @@ REQUEST = (
     f"POST /score HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {PRIMARY}\r\nConnection: close\r\n"
     f"Content-Length: {len(BODY)}\r\n\r\n"
 ).encode() + BODY
-# What else runs on the machine may double any figure. Without a bound on who waits, the p99 is 60 times the normal one and more.
-TOLERANCE = 4.0
-SLACK_SECONDS = 0.5
+# On a shared machine; without a bound on who waits, it is 13 s and more.
+LONGEST_SECONDS = 5.0
 MEMORY_BYTES = 128 * 2**20
 
 
@@ -150,8 +149,8 @@ def test_ten_times_what_it_can_carry(tmp_path: Path) -> None:
     )
     assert {(outcome.status, outcome.has_retry_after) for outcome in refused} == {(503, True)}, figures
     assert len(refused) > len(outcomes) / 2, figures
-    assert len(accepted) > rate * OVERLOAD_SECONDS / TOLERANCE, figures
-    assert _p99(accepted) < TOLERANCE * _p99(normal) + SLACK_SECONDS, figures
+    assert len(accepted) > rate * OVERLOAD_SECONDS / 4, figures
+    assert _p99(accepted) < LONGEST_SECONDS, figures
     assert peak - before < MEMORY_BYTES, figures
     assert recovered.status == 200
     assert took < 1.0, figures

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CONFIG = {"subscription_id": "s", "resource_group": "g", "workspace_name": "w"}
 REAL = "--backend azure e2e --minutes 20 --pipeline-minutes 20 --evidence build/e2e/azure.json"
+OF_MAKE = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")  # what a make that runs these tests hands on
 EMULATED = "emulator run -- venv/bin/bankmlops --backend azure e2e --evidence build/e2e/azure.json"
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -38,10 +39,11 @@ def _script(path: Path, line: str) -> None:
 
 
 def _make(project: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    ours = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     return subprocess.run(
         ["make", "--no-print-directory", "azure-e2e", "venv=venv"],
         cwd=project,
-        env={**os.environ, **variables},
+        env={**ours, **variables},
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,7 +19,7 @@ from onnx import helper, numpy_helper
 from support.bundles import PRIMARY, YOUNG, write_bundle, write_service
 from support.scoring_server import ScoringProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.system]  # it wants the machine to itself, which the other tests don't leave it
 WAITING = 8
 LAYERS, WIDTH = 60, 1024
 FACTOR = 10
@@ -29,8 +29,9 @@ REQUEST = (
     f"POST /score HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {PRIMARY}\r\nConnection: close\r\n"
     f"Content-Length: {len(BODY)}\r\n\r\n"
 ).encode() + BODY
-# On a shared machine; without a bound on who waits, it is 13 s and more.
-LONGEST_SECONDS = 5.0
+# What else runs on the machine may double any figure. Without a bound on who waits, the p99 is 60 times the normal one and more.
+TOLERANCE = 4.0
+SLACK_SECONDS = 0.5
 MEMORY_BYTES = 128 * 2**20
 
 
@@ -149,8 +150,8 @@ def test_ten_times_what_it_can_carry(tmp_path: Path) -> None:
     )
     assert {(outcome.status, outcome.has_retry_after) for outcome in refused} == {(503, True)}, figures
     assert len(refused) > len(outcomes) / 2, figures
-    assert len(accepted) > rate * OVERLOAD_SECONDS / 4, figures
-    assert _p99(accepted) < LONGEST_SECONDS, figures
+    assert len(accepted) > rate * OVERLOAD_SECONDS / TOLERANCE, figures
+    assert _p99(accepted) < TOLERANCE * _p99(normal) + SLACK_SECONDS, figures
     assert peak - before < MEMORY_BYTES, figures
     assert recovered.status == 200
     assert took < 1.0, figures

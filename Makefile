@@ -53,7 +53,7 @@ test-container: $(venv)/dev.stamp ## Build, run and export the scoring container
 	tests/install-system-packages engine
 	$(bin)/python -m pytest -q tests/system/test_scoring_image.py tests/system/test_container_*.py $(ARGS)
 
-test-system: $(venv)/dev.stamp ## Install a browser, ab and what else the system tests need, and run them
+test-system: $(venv)/system.stamp ## Install a browser, ab and what else the system tests need, and run them
 	tests/install-system-packages
 	$(bin)/python -m pytest -q -m system $(ARGS)
 
@@ -88,6 +88,10 @@ clean: ## Remove what was built; the workspace and the data stay
 $(venv)/local.stamp: requirements/local.txt pyproject.toml
 	@test ! -e $(venv)/dev.stamp || $(MAKE) --no-print-directory $(venv)/dev.stamp
 	@test -e $(venv)/dev.stamp || requirements/install.sh $(PYTHON) $(venv) local
+	@touch $@
+
+$(venv)/system.stamp: requirements/system.txt $(venv)/dev.stamp
+	@requirements/install.sh $(PYTHON) $(venv) system
 	@touch $@
 
 $(venv)/dev.stamp: requirements/dev.txt pyproject.toml

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1 folder=$2 lock=$3
 oldest='(3, 11)' serves='Python 3.11, 3.12 or 3.13'
-if [ "$lock" = dev ]; then newest='(3, 12)' serves="Python 3.11 (Azure's SDK has no newer one)"; else newest='(3, 14)'; fi
+if [ "$lock" = dev ] || [ "$lock" = system ]; then newest='(3, 12)' serves="Python 3.11 (Azure's SDK has no newer one)"; else newest='(3, 14)'; fi
 if ! "$python" -c "import sys; sys.exit(not $oldest <= sys.version_info[:2] < $newest)" 2>/dev/null; then
   echo "error: $("$python" --version 2>&1 || true) can't serve here: this needs $serves; name one with PYTHON=python3.11" >&2
   exit 2

@@ -307,17 +307,34 @@ class PublishedPipeline:
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """One step of a pipeline run."""
+    """One step of a pipeline run.
+
+    `kind` is what it does ("automl"); `depends_on` names the steps it waits for; `run_id` is the AutoML run it started.
+    `reason` says why its result was reused, or why not; `progress` is its newest line while it runs.
+    """
 
     name: str
     status: RunStatus
     seconds: float = 0.0
     run_id: str = ""
+    kind: str = ""
+    depends_on: tuple[str, ...] = ()
+    attempts: int = 0
+    reused_from: str = ""
+    reason: str = ""
+    progress: str = ""
+    error: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    outputs: Mapping[str, str] = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineRun:
-    """A run of a pipeline, and how far its steps are."""
+    """A run of a pipeline, and how far its steps are.
+
+    `run_source` says what started it ("SDK", "schedule NAME"); `resubmitted_from` is the run whose finished steps it took over.
+    """
 
     id: str
     experiment_name: str
@@ -328,6 +345,11 @@ class PipelineRun:
     started: datetime | None = None
     ended: datetime | None = None
     error: str = ""
+    name: str = ""
+    parameters: Mapping[str, str] = field(default_factory=_empty)
+    tags: Mapping[str, str] = field(default_factory=_empty)
+    run_source: str = ""
+    resubmitted_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from bankmlops.automl.lightgbm_library import load_lightgbm
+
 Parameters = Mapping[str, float]
 
 
@@ -50,9 +52,7 @@ def _settle(dimension: Dimension, value: float) -> float:
 
 
 def _lightgbm(parameters: Parameters, seed: int, threads: int) -> Any:
-    from lightgbm import LGBMClassifier
-
-    return LGBMClassifier(
+    return load_lightgbm().LGBMClassifier(
         **parameters,
         subsample_freq=1,
         random_state=seed,

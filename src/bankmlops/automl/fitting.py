@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from bankmlops.automl.algorithms import algorithm_named
+from bankmlops.automl.lightgbm_library import load_lightgbm
 from bankmlops.automl.tasks import FitTask
 
 Array = numpy.ndarray[Any, Any]
@@ -64,7 +65,7 @@ def _for_all_classes(found: Array, codes: Array, classes: int) -> Array:
 
 
 def _fit_lightgbm(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array) -> tuple[Any, int, bool]:
-    import lightgbm
+    lightgbm = load_lightgbm()
 
     clock = _Clock(task.seconds)
     estimator = _unfitted(task)
@@ -95,7 +96,7 @@ class _Clock:
 
 
 def _lightgbm_stop(clock: _Clock) -> Any:
-    import lightgbm
+    lightgbm = load_lightgbm()
 
     def stop_in_time(environment: Any) -> None:
         if clock.is_over():

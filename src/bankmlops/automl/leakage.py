@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from bankmlops.automl.lightgbm_library import load_lightgbm
 from bankmlops.automl.metrics import SMALLEST_PROBABILITY, classification_metrics
 from bankmlops.features import FeatureSpecification
 
@@ -147,9 +148,7 @@ def _held_out(matrix: Array, labels: Array, folds: Array, classes: int, deadline
 
 
 def _small_model() -> Any:
-    from lightgbm import LGBMClassifier
-
-    return LGBMClassifier(
+    return load_lightgbm().LGBMClassifier(
         n_estimators=60,
         learning_rate=0.1,
         num_leaves=15,

@@ -122,7 +122,6 @@ class Nursery:
 
 def _import_learners() -> None:
     import joblib  # noqa: F401
-    import lightgbm  # noqa: F401
     import sklearn.ensemble
     import sklearn.linear_model
     import sklearn.pipeline
@@ -130,6 +129,9 @@ def _import_learners() -> None:
     import xgboost  # noqa: F401
 
     import bankmlops.automl.fitting  # noqa: F401
+    from bankmlops.automl.lightgbm_library import load_lightgbm
+
+    load_lightgbm()
 
 
 def _end_with_parent() -> None:

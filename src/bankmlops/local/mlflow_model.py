@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bankmlops.automl.lightgbm_library import load_lightgbm
+
 if TYPE_CHECKING:
     from mlflow.models import Model
 
@@ -44,11 +46,11 @@ def save_pipeline(pipeline: Any, example: Mapping[str, object], label_column: st
 
 def warm_up() -> None:
     """Save the smallest model and forget it: the imports and look-ups of a first time are done when the real one is there."""
-    import lightgbm  # noqa: F401
     import xgboost  # noqa: F401
     from mlflow.models import Model
     from sklearn.dummy import DummyClassifier
 
+    load_lightgbm()
     smallest = DummyClassifier().fit([[0], [1]], ["no", "yes"])
     with tempfile.TemporaryDirectory(prefix="bankmlops-") as temporary:
         save_pipeline(smallest, {"x": 0}, "y", Model(), Path(temporary) / "model")

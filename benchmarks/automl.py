@@ -1,10 +1,13 @@
 """AutoML beside its peers at equal budgets, on rows that none of them saw: `make bench-automl`.
 
 Each repeat splits a table anew into 80 % to train on and 20 % to score; every system gets the same parts, in turn, so that
-differences are paired. Prints the mean and spread of accuracy, AUC and log loss, and the 95 % interval of each difference to ours
-(Student's t over the repeats). Nothing else should run on the machine meanwhile.
+differences are paired. Each result is a line of a JSON-lines file as soon as it is there: a second call goes on after the last
+one, and a call with more repeats adds them. Prints, as Markdown, the mean and spread of accuracy, AUC and log loss, and the 95 %
+interval of each difference to ours: Student's t over the repeats, and once more with the variance that training parts which
+overlap ask for (Nadeau and Bengio, Machine Learning 52, 2003). Nothing else should run on the machine meanwhile.
 
-    python benchmarks/automl.py --seconds 60 --repeats 3 --datasets bank,breast_cancer,wine,digits --out build/bench/automl.json
+    python benchmarks/automl.py --seconds 60 --repeats 6 --log build/bench/automl.jsonl
+    python benchmarks/automl.py --seconds 20 --repeats 3 --datasets breast_cancer,wine,digits
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import figures
 import joblib
 import numpy
 import pandas
@@ -33,44 +36,84 @@ from bankmlops.types import AutoMLConfig, Dataset
 
 METRICS = ("accuracy", "AUC_weighted", "log_loss")
 LABEL = "y"
+TEST_SHARE = 0.2
+VERSIONS = ("bankmlops", "flaml", "lightgbm", "xgboost-cpu", "scikit-learn")
 Predictor = Callable[[pandas.DataFrame, pandas.Series, pandas.DataFrame, float, int], tuple[numpy.ndarray, Sequence[str]]]
+Rows = dict[str, dict[int, Mapping[str, float]]]
 
 
 def main() -> None:
     """Run the systems that were asked for, and print the tables."""
+    options = _arguments()
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    for name in options.datasets.split(","):
+        systems = options.systems.split(",")
+        _measure(name, systems, options)
+        found = _logged(options.log, name, options.seconds, systems)
+        print(_table(name, found, options.seconds), flush=True)
+        if options.page:
+            figures.write_block(options.page, f"automl-{name}", _table(name, found, options.seconds))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="the budget of each system")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=figures.whole_number(0, 100), default=6, help="0 prints what the log holds")
     parser.add_argument("--datasets", default="bank")
-    parser.add_argument("--systems", default=",".join(SYSTEMS))
-    parser.add_argument("--out", type=Path, default=Path("build/bench/automl.json"))
-    options = parser.parse_args()
-    results = {}
-    for name in options.datasets.split(","):
-        results[name] = _measure(name, options.systems.split(","), options.seconds, options.repeats)
-        print(_table(name, results[name]), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"seconds": options.seconds, "cores": len(os.sched_getaffinity(0)), "versions": _versions()}
-    options.out.write_text(json.dumps({**facts, "results": results}, indent=1) + "\n")
+    parser.add_argument("--systems", default=",".join(SYSTEMS_BY_DEFAULT), help=f"of {', '.join(SYSTEMS)}")
+    parser.add_argument("--log", type=Path, default=Path("build/bench/automl.jsonl"))
+    parser.add_argument("--page", type=Path, help="write the table between the marks of this page, too")
+    return parser.parse_args()
 
 
-def _measure(name: str, systems: Sequence[str], seconds: float, repeats: int) -> dict[str, list[dict[str, float]]]:
+def _measure(name: str, systems: Sequence[str], options: argparse.Namespace) -> None:
+    """Append what is missing of the repeats to the log."""
     frame = _load(name)
-    rows: dict[str, list[dict[str, float]]] = {system: [] for system in systems}
-    for repeat in range(repeats):
-        train, test = train_test_split(frame, test_size=0.2, random_state=1000 + repeat, stratify=frame[LABEL])
+    for repeat in range(options.repeats):
+        done = _logged(options.log, name, options.seconds, systems)
+        train, test = train_test_split(frame, test_size=TEST_SHARE, random_state=1000 + repeat, stratify=frame[LABEL])
         for system in systems:
-            started = time.perf_counter()
-            probabilities, classes = SYSTEMS[system](
-                train.drop(columns=LABEL), train[LABEL], test.drop(columns=LABEL), seconds, repeat
-            )
-            wall = time.perf_counter() - started
-            codes = numpy.array([list(classes).index(label) for label in test[LABEL]])
-            values = classification_metrics(codes, probabilities)
-            rows[system].append({metric: values[metric] for metric in METRICS} | {"seconds": wall})
+            if repeat in done[system]:
+                continue
+            values = _score(system, train, test, options.seconds, repeat)
+            line = {"dataset": name, "system": system, "seconds": options.seconds, "repeat": repeat, "values": values}
+            _append(options.log, {**line, **figures.facts(VERSIONS)})
             shown = "  ".join(f"{metric} {values[metric]:.4f}" for metric in METRICS)
-            print(f"{name} repeat {repeat} {system:16s} {shown}  {wall:.1f} s", flush=True)
+            print(f"{name} repeat {repeat} {system:16s} {shown}  {values['seconds']:.1f} s", flush=True)
+
+
+def _append(log: Path, line: Mapping[str, Any]) -> None:
+    """On a line of its own, also after one that was cut off."""
+    cut_off = log.exists() and log.read_bytes()[-1:] not in (b"", b"\n")
+    with log.open("a", encoding="utf-8") as file:
+        file.write(("\n" if cut_off else "") + json.dumps(line) + "\n")
+
+
+def _score(system: str, train: pandas.DataFrame, test: pandas.DataFrame, seconds: float, seed: int) -> dict[str, float]:
+    started = time.perf_counter()
+    probabilities, classes = SYSTEMS[system](train.drop(columns=LABEL), train[LABEL], test.drop(columns=LABEL), seconds, seed)
+    wall = time.perf_counter() - started
+    codes = numpy.array([list(classes).index(label) for label in test[LABEL]])
+    values = classification_metrics(codes, numpy.asarray(probabilities))
+    return {metric: values[metric] for metric in METRICS} | {"seconds": wall}
+
+
+def _logged(log: Path, name: str, seconds: float, systems: Sequence[str]) -> Rows:
+    """What the log holds of a table at a budget: a system's repeats."""
+    rows: Rows = {system: {} for system in systems}
+    for line in _lines(log):
+        if line["dataset"] == name and line["seconds"] == seconds and line["system"] in rows:
+            rows[line["system"]][line["repeat"]] = line["values"]
     return rows
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Whole lines: the last one may have been cut off by a kill."""
+    for text in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        try:
+            yield json.loads(text)
+        except ValueError:
+            continue
 
 
 def _load(name: str) -> pandas.DataFrame:
@@ -92,17 +135,20 @@ class _Silent:
         """Nothing is shown."""
 
 
-def _ours(
-    features: pandas.DataFrame, labels: pandas.Series, test: pandas.DataFrame, seconds: float, seed: int
-) -> tuple[numpy.ndarray, Sequence[str]]:
-    columns = {name: features[name].to_numpy() for name in features} | {LABEL: labels.to_numpy(dtype=object)}
-    dataset = Dataset("bench", "1", len(labels), tuple(columns), LABEL, "0" * 64)
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = Path(folder) / "outputs"
-        config = AutoMLConfig(dataset, random_seed=seed)
-        run_automl(columns, config, outputs, _Silent(), seconds=seconds)
-        model = joblib.load(outputs / "model.pkl")
-        return model.predict_proba(test), list(model.classes_)
+def _ours(metric: str) -> Predictor:
+    def fit(
+        features: pandas.DataFrame, labels: pandas.Series, test: pandas.DataFrame, seconds: float, seed: int
+    ) -> tuple[numpy.ndarray, Sequence[str]]:
+        columns = {name: features[name].to_numpy() for name in features} | {LABEL: labels.to_numpy(dtype=object)}
+        dataset = Dataset("bench", "1", len(labels), tuple(columns), LABEL, "0" * 64)
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = Path(folder) / "outputs"
+            config = AutoMLConfig(dataset, primary_metric=metric, random_seed=seed)
+            run_automl(columns, config, outputs, _Silent(), seconds=seconds)
+            model = joblib.load(outputs / "model.pkl")
+            return model.predict_proba(test), list(model.classes_)
+
+    return fit
 
 
 def _flaml(metric: str) -> Predictor:
@@ -128,10 +174,22 @@ def _flaml(metric: str) -> Predictor:
     return fit
 
 
-def _lightgbm(
-    features: pandas.DataFrame, labels: pandas.Series, test: pandas.DataFrame, seconds: float, seed: int
+def _lightgbm(count: int) -> Predictor:
+    """The hand-set model, or the mean of several seeds of it."""
+
+    def fit(
+        features: pandas.DataFrame, labels: pandas.Series, test: pandas.DataFrame, seconds: float, seed: int
+    ) -> tuple[numpy.ndarray, Sequence[str]]:
+        answers = [_by_hand(features, labels, test, seed * 100 + place) for place in range(count)]
+        return sum(probabilities for probabilities, _ in answers) / count, answers[0][1]
+
+    return fit
+
+
+def _by_hand(
+    features: pandas.DataFrame, labels: pandas.Series, test: pandas.DataFrame, seed: int
 ) -> tuple[numpy.ndarray, Sequence[str]]:
-    """The hand-set model: learning rate 0.03, 400 trees, 23 leaves, features and rows sampled."""
+    """Learning rate 0.03, 400 trees, 23 leaves, features and rows sampled."""
     from lightgbm import LGBMClassifier
 
     texts = [name for name in features if features[name].dtype == object]
@@ -150,42 +208,52 @@ def _lightgbm(
 
 
 SYSTEMS: Mapping[str, Predictor] = {
-    "bankmlops": _ours,
-    "flaml accuracy": _flaml("accuracy"),
+    "bankmlops": _ours("accuracy"),
+    "bankmlops log_loss": _ours("log_loss"),
     "flaml log_loss": _flaml("log_loss"),
-    "lightgbm by hand": _lightgbm,
+    "flaml accuracy": _flaml("accuracy"),
+    "lightgbm by hand": _lightgbm(1),
+    "four by hand": _lightgbm(4),
 }
+SYSTEMS_BY_DEFAULT = ("bankmlops", "flaml log_loss", "flaml accuracy", "lightgbm by hand", "four by hand")
 
 
-def _table(name: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    lines = [f"\n{name}: mean ± spread over {len(next(iter(rows.values())))} repeats", ""]
-    lines += ["| system | " + " | ".join(METRICS) + " | seconds |", "| --- |" + " --- |" * (len(METRICS) + 1)]
-    for system, values in rows.items():
-        cells = [_mean(values, metric) for metric in METRICS]
-        lines.append(f"| {system} | {' | '.join(cells)} | {numpy.mean([value['seconds'] for value in values]):.1f} |")
-    lines += ["", "ours minus theirs, 95 % interval of the paired difference", ""]
-    for system, values in rows.items():
-        if system != "bankmlops" and "bankmlops" in rows:
-            shown = [f"{metric} {_interval(rows['bankmlops'], values, metric)}" for metric in METRICS]
-            lines.append(f"- {system}: {', '.join(shown)}")
-    return "\n".join(lines) + "\n"
+def _table(name: str, rows: Rows, seconds: float) -> str:
+    facts = figures.facts(VERSIONS)
+    versions = ", ".join(f"{package} {number}" for package, number in facts["versions"].items())
+    counts = {len(values) for values in rows.values()}
+    caption = figures.caption(facts, f"{name}, {seconds:.0f} s each, {max(counts)} splits; {versions}")
+    scores = [
+        [system, *(_mean(list(values.values()), metric) for metric in METRICS), _mean(list(values.values()), "seconds", 1)]
+        for system, values in rows.items()
+        if values
+    ]
+    parts = [caption, figures.table(["system", *METRICS, "seconds"], scores)]
+    first = next(iter(rows))
+    others = [(system, metric) for system, values in rows.items() if system != first and values for metric in METRICS]
+    differences = [[system, metric, *_difference(rows[first], rows[system], metric)] for system, metric in others]
+    header = [f"{first} against", "metric", "difference", "95 % interval", "with overlap", "better in"]
+    return "\n\n".join(["", *parts, figures.table(header, differences)]) + "\n"
 
 
-def _mean(values: Sequence[Mapping[str, float]], metric: str) -> str:
+def _mean(values: Sequence[Mapping[str, float]], metric: str, digits: int = 4) -> str:
     numbers = [value[metric] for value in values]
-    return f"{numpy.mean(numbers):.4f} ± {numpy.std(numbers):.4f}"
+    return f"{numpy.mean(numbers):.{digits}f} ± {numpy.std(numbers):.{digits}f}"
 
 
-def _interval(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], metric: str) -> str:
-    differences: Any = numpy.array([a[metric] - b[metric] for a, b in zip(ours, theirs, strict=True)])
-    if len(differences) < 2:
-        return f"{differences.mean():+.4f}"
-    half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / numpy.sqrt(len(differences))
-    return f"{differences.mean():+.4f} [{differences.mean() - half:+.4f}, {differences.mean() + half:+.4f}]"
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("bankmlops", "flaml", "lightgbm", "xgboost-cpu", "scikit-learn")}
+def _difference(ours: Mapping[int, Mapping[str, float]], theirs: Mapping[int, Mapping[str, float]], metric: str) -> list[str]:
+    """Ours minus theirs over the splits that both have: mean, both intervals, and how often ours is better."""
+    common = sorted(ours.keys() & theirs.keys())
+    if not common:
+        return ["-"] * 4
+    differences: Any = numpy.array([ours[repeat][metric] - theirs[repeat][metric] for repeat in common])
+    better = int((differences < 0).sum() if metric == "log_loss" else (differences > 0).sum())
+    mean, count = differences.mean(), len(differences)
+    if count < 2:
+        return [f"{mean:+.5f}", "-", "-", f"{better} of {count}"]
+    spread = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1)
+    plain, corrected = spread / count**0.5, spread * (1 / count + TEST_SHARE / (1 - TEST_SHARE)) ** 0.5
+    return [f"{mean:+.5f}", *(f"{mean - half:+.5f} to {mean + half:+.5f}" for half in (plain, corrected)), f"{better} of {count}"]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Algorithm:
     """A learner. `starts` are tried in order before the search leaves them; the first is the search's centre.
 
     `build(parameters, seed, threads)` makes an unfitted scikit-learn classifier. A `boosted` one takes `n_estimators` as the most
-    that it may grow, and stops when the held-out loss does.
+    that it may grow, and stops when the held-out loss does. One that is not `random` is the same with every seed.
+    `share` is how often it is searched on, going by what its fits cost, beside one that boosts and scores alike.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Algorithm:
     starts: tuple[Parameters, ...]
     build: Callable[[Parameters, int, int], Any]
     boosted: bool = False
+    random: bool = True
+    share: float = 1.0
     fixed: Parameters = field(default_factory=lambda: MappingProxyType({}))
 
     def settle(self, parameters: Parameters) -> dict[str, float]:
@@ -93,7 +96,7 @@ def _logistic_regression(parameters: Parameters, seed: int, threads: int) -> Any
 
 
 _FOREST_SPACE = {
-    "n_estimators": Dimension(50, 200, log=True, integer=True),
+    "n_estimators": Dimension(30, 100, log=True, integer=True),
     "max_depth": Dimension(4, 18, integer=True),
     "max_features": Dimension(0.05, 1.0, log=True),
     "min_samples_leaf": Dimension(1, 64, log=True, integer=True),
@@ -105,11 +108,12 @@ ALGORITHMS = (
         space={"C": Dimension(1e-3, 30.0, log=True)},
         starts=({"C": 0.1},),
         build=_logistic_regression,
+        random=False,
     ),
     Algorithm(
         name="LightGBM",
         space={
-            "learning_rate": Dimension(0.01, 0.15, log=True),
+            "learning_rate": Dimension(0.04, 0.25, log=True),
             "num_leaves": Dimension(4, 96, log=True, integer=True),
             "min_child_samples": Dimension(2, 200, log=True, integer=True),
             "colsample_bytree": Dimension(0.2, 1.0),
@@ -119,7 +123,7 @@ ALGORITHMS = (
         },
         starts=(
             {
-                "learning_rate": 0.04,
+                "learning_rate": 0.08,
                 "num_leaves": 23,
                 "min_child_samples": 20,
                 "colsample_bytree": 0.7,
@@ -128,13 +132,13 @@ ALGORITHMS = (
                 "reg_lambda": 1.0,
             },
             {
-                "learning_rate": 0.04,
-                "num_leaves": 31,
-                "min_child_samples": 40,
-                "colsample_bytree": 0.4,
-                "subsample": 0.7,
-                "reg_alpha": 0.1,
-                "reg_lambda": 5.0,
+                "learning_rate": 0.08,
+                "num_leaves": 40,
+                "min_child_samples": 60,
+                "colsample_bytree": 0.9,
+                "subsample": 0.8,
+                "reg_alpha": 0.01,
+                "reg_lambda": 1.0,
             },
         ),
         build=_lightgbm,
@@ -144,7 +148,7 @@ ALGORITHMS = (
     Algorithm(
         name="XGBoostClassifier",
         space={
-            "learning_rate": Dimension(0.01, 0.15, log=True),
+            "learning_rate": Dimension(0.04, 0.25, log=True),
             "max_leaves": Dimension(4, 96, log=True, integer=True),
             "min_child_weight": Dimension(0.1, 100.0, log=True),
             "colsample_bytree": Dimension(0.2, 1.0),
@@ -154,7 +158,7 @@ ALGORITHMS = (
         },
         starts=(
             {
-                "learning_rate": 0.06,
+                "learning_rate": 0.12,
                 "max_leaves": 23,
                 "min_child_weight": 1.0,
                 "colsample_bytree": 0.8,
@@ -170,14 +174,16 @@ ALGORITHMS = (
     Algorithm(
         name="RandomForest",
         space=_FOREST_SPACE,
-        starts=({"n_estimators": 60, "max_depth": 12, "max_features": 0.3, "min_samples_leaf": 8},),
+        starts=({"n_estimators": 40, "max_depth": 12, "max_features": 0.3, "min_samples_leaf": 8},),
         build=_random_forest,
+        share=0.3,
     ),
     Algorithm(
         name="ExtremeRandomTrees",
         space=_FOREST_SPACE,
-        starts=({"n_estimators": 50, "max_depth": 13, "max_features": 0.6, "min_samples_leaf": 4},),
+        starts=({"n_estimators": 40, "max_depth": 13, "max_features": 0.3, "min_samples_leaf": 4},),
         build=_extra_trees,
+        share=0.3,
     ),
 )
 

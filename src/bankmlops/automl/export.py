@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from bankmlops.automl.stacking import HIGHEST, LOWEST, MetaLearner
+from bankmlops.automl.float32_trees import round_classifier
+from bankmlops.automl.stacking import MetaLearner
 
 INPUT, OUTPUT = "features", "probabilities"
 OPSET, ML_OPSET, IR_VERSION = 15, 3, 8
+Shares = Mapping[int, float]
 
 
 def convert(estimator: Any, algorithm: str, width: int) -> onnx.ModelProto:
@@ -27,7 +29,7 @@ def convert(estimator: Any, algorithm: str, width: int) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if algorithm == "LightGBM":
-            return _boosted(estimator, width, "convert_lightgbm", zipmap=False)
+            return _boosted(round_classifier(estimator), width, "convert_lightgbm", zipmap=False)
         if algorithm == "XGBoostClassifier":
             return _boosted(estimator, width, "convert_xgboost")
         return _scikit_learn(estimator, width)
@@ -35,31 +37,50 @@ def convert(estimator: Any, algorithm: str, width: int) -> onnx.ModelProto:
 
 def merge(members: Sequence[onnx.ModelProto], weights: Sequence[float], width: int, classes: int) -> bytes:
     """One serialized model that answers the members' mean, weighted by `weights`, which sum to 1."""
-    graphs = [_prefixed(member, f"m{index}_") for index, member in enumerate(members)]
-    constants = [numpy_helper.from_array(numpy.float32(weight), f"weight_{index}") for index, weight in enumerate(weights)]
-    parts = [f"weighted_{index}" for index in range(len(graphs))]
-    nodes = [
-        helper.make_node("Mul", [_probabilities_of(graph), constant.name], [part])
-        for graph, constant, part in zip(graphs, constants, parts, strict=True)
-    ]
-    return _joined(graphs, [*nodes, helper.make_node("Sum", parts, [OUTPUT])], constants, width, classes)
+    return combine(members, [dict(enumerate(weights))], None, width, classes)
 
 
 def stack(members: Sequence[onnx.ModelProto], meta_learner: MetaLearner, width: int, classes: int) -> bytes:
     """One serialized model that answers what the meta learner makes of the members' probabilities."""
+    return combine(members, [{index: 1.0} for index in range(len(members))], meta_learner, width, classes)
+
+
+def combine(
+    members: Sequence[onnx.ModelProto], means: Sequence[Shares], learner: MetaLearner | None, width: int, classes: int
+) -> bytes:
+    """One serialized model of what `learner` makes of weighted means of the members' answers; without one, of a single mean.
+
+    Each of the `means` says which members it is of, by their place, and how much each weighs in it; that sums to 1.
+    """
     graphs = [_prefixed(member, f"m{index}_") for index, member in enumerate(members)]
     answers = [_probabilities_of(graph) for graph in graphs]
-    constants = {
-        "lowest": numpy.float32(LOWEST),
-        "highest": numpy.float32(HIGHEST),
+    names = [f"mean_{index}" for index in range(len(means))] if learner else [OUTPUT]
+    constants: dict[str, Any] = {}
+    nodes = [node for name, shares in zip(names, means, strict=True) for node in _mean_nodes(name, answers, shares, constants)]
+    if learner:
+        nodes += _learner_nodes(names, learner, constants)
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    return _joined(graphs, nodes, initializers, width, classes)
+
+
+def _mean_nodes(name: str, answers: Sequence[str], shares: Shares, constants: dict[str, Any]) -> list[onnx.NodeProto]:
+    nodes = []
+    for index, weight in shares.items():
+        constants[f"{name}_weight_{index}"] = numpy.float32(weight)
+        nodes.append(helper.make_node("Mul", [answers[index], f"{name}_weight_{index}"], [f"{name}_part_{index}"]))
+    return [*nodes, helper.make_node("Sum", [f"{name}_part_{index}" for index in shares], [name])]
+
+
+def _learner_nodes(answers: Sequence[str], learner: MetaLearner, constants: dict[str, Any]) -> list[onnx.NodeProto]:
+    constants |= {
+        "lowest": numpy.float32(learner.lowest),
+        "highest": numpy.float32(learner.highest),
         "second": numpy.array([1], dtype=numpy.int64),
         "one": numpy.float32(1),
-        "coefficients": meta_learner.coefficients.T.astype(numpy.float32),
-        "intercepts": meta_learner.intercepts.astype(numpy.float32),
+        "coefficients": learner.coefficients.T.astype(numpy.float32),
+        "intercepts": learner.intercepts.astype(numpy.float32),
     }
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    nodes = _stacked_pair(answers) if classes == 2 else _stacked(answers)
-    return _joined(graphs, nodes, initializers, width, classes)
+    return _stacked_pair(answers) if len(learner.intercepts) == 1 else _stacked(answers)
 
 
 def _stacked_pair(answers: Sequence[str]) -> list[onnx.NodeProto]:

@@ -13,7 +13,8 @@ from bankmlops.automl.tasks import FitTask
 
 Array = numpy.ndarray[Any, Any]
 
-PATIENCE_ROUNDS = 60
+_PATIENCE = 2.4  # rounds, times the learning rate: 30 of them at 0.08
+_PATIENCE_ROUNDS = 20, 60
 SMALLEST_PROBABILITY = 1e-7
 
 
@@ -52,6 +53,12 @@ def fit_and_score(task: FitTask, matrix: Array, labels: Array, held_out: Array, 
     return Fitted(_for_all_classes(found, estimator.classes_, classes), rounds, stopped)
 
 
+def _patience(task: FitTask) -> int:
+    """How many rounds boosting goes on without a lower held-out loss: small steps need more of them to get anywhere."""
+    least, most = _PATIENCE_ROUNDS
+    return min(max(round(_PATIENCE / task.parameters["learning_rate"]), least), most)
+
+
 def _unfitted(task: FitTask) -> Any:
     return algorithm_named(task.algorithm).build(task.parameters, task.seed, task.threads)
 
@@ -69,7 +76,7 @@ def _fit_lightgbm(task: FitTask, matrix: Array, labels: Array, held_out: Array, 
 
     clock = _Clock(task.seconds)
     estimator = _unfitted(task)
-    patience = lightgbm.early_stopping(PATIENCE_ROUNDS, verbose=False)
+    patience = lightgbm.early_stopping(_patience(task), verbose=False)
     estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], callbacks=[patience, _lightgbm_stop(clock)])
     return estimator, int(estimator.best_iteration_ or estimator.n_estimators_), clock.struck
 
@@ -77,7 +84,7 @@ def _fit_lightgbm(task: FitTask, matrix: Array, labels: Array, held_out: Array, 
 def _fit_xgboost(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array) -> tuple[Any, int, bool]:
     clock = _Clock(task.seconds)
     estimator = _unfitted(task)
-    estimator.set_params(early_stopping_rounds=PATIENCE_ROUNDS, callbacks=[_xgboost_stop(clock)])
+    estimator.set_params(early_stopping_rounds=_patience(task), callbacks=[_xgboost_stop(clock)])
     estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], verbose=False)
     rounds = estimator.get_booster().attributes().get("best_iteration", 0)  # missing where the first round was the last
     return estimator, int(rounds) + 1, clock.struck

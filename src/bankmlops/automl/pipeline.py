@@ -30,8 +30,10 @@ def step_name(algorithm: str) -> str:
     return {VOTING_ENSEMBLE: ENSEMBLE_STEP, STACK_ENSEMBLE: STACK_STEP}.get(algorithm, algorithm.lower())
 
 
-def voting_classifier(names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[str]) -> Any:
-    """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes' names."""
+def voting_classifier(
+    names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[str] | range
+) -> Any:
+    """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes' names, or their codes."""
     from sklearn.ensemble import VotingClassifier
     from sklearn.preprocessing import LabelEncoder
 
@@ -41,6 +43,13 @@ def voting_classifier(names: Sequence[str], members: Sequence[Any], weights: Seq
     voting.le_.classes_ = numpy.array(list(classes))  # not fitted: that would sort them, and the positive class comes last
     voting.classes_ = voting.le_.classes_
     return voting
+
+
+def averaged(name: str, fits: Sequence[Any], classes: int) -> Any:
+    """One classifier, on class codes, of a learner that was fitted several times: their mean."""
+    if len(fits) == 1:
+        return fits[0]
+    return voting_classifier([name] * len(fits), fits, [1 / len(fits)] * len(fits), range(classes))
 
 
 def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_estimator: Any, classes: Sequence[str]) -> Any:

@@ -54,6 +54,13 @@ class Proposer:
         self._seed = seed
         self._number = 0
 
+    def begin_with(self, algorithm: str, configurations: Sequence[Parameters]) -> None:
+        """Try these ahead of a learner's own starting points, the first first; they are cut to its space."""
+        for course in [course for course in self._courses if course.algorithm.name == algorithm]:
+            settled = [course.algorithm.settle(each) for each in configurations if course.algorithm.space.keys() <= each.keys()]
+            course.waiting[:0] = settled
+            self._order[:0] = [algorithm] * len(settled)
+
     def propose(self, within: Mapping[str, bool]) -> Proposal | None:
         """The next one, of a learner that `within` says has the time; None where no learner has."""
         for name in self._order:
@@ -105,7 +112,7 @@ class Proposer:
     def _draw(self, courses: Sequence[_Course]) -> _Course:
         losses = numpy.array([course.loss for course in courses])
         gaps = (losses - losses.min()) / max(losses.min(), 1e-12)
-        weights = numpy.exp(-gaps / GAP_SCALE)
+        weights = numpy.exp(-gaps / GAP_SCALE) * [course.algorithm.share for course in courses]
         return courses[int(self._generator.choice(len(courses), p=weights / weights.sum()))]
 
     def _move(self, course: _Course) -> Parameters | None:

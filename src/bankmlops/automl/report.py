@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl import report_charts, report_data, report_drivers
+from bankmlops.automl import report_charts, report_data, report_drivers, report_trials
+from bankmlops.automl.earlier import EarlierRun
 from bankmlops.automl.explanations import Example, Importance
 from bankmlops.automl.guardrails import Guardrails
 from bankmlops.automl.leakage import ColumnWorth, baseline_probabilities
@@ -63,6 +64,10 @@ class Facts:
     examples: Sequence[Example] = ()
     worth: Sequence[ColumnWorth] = ()
     ended: datetime | None = None
+    earlier_run: EarlierRun | None = None
+    stopped_early: str = ""
+    sampled_from: int = 0
+    given_up: Sequence[Trial] = ()
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -152,7 +157,9 @@ def _search(facts: Facts) -> str:
     progress = ""
     if facts.progress:
         progress = figure(report_charts.progress_chart(facts.progress, facts.primary_metric, falling=falling))
+    progress += report_trials.earlier(facts.earlier_run, facts.primary_metric, facts.winner.score, facts.seconds)
     left, right = (_export(facts), "") if len(facts.trials) < _SHORT_LEADERBOARD else ("", _export(facts))
+    left = report_trials.given_up(facts.given_up) + left
     return (
         '<section><h2>Leaderboard</h2><div class="two"><div class="stack"><div class="card scroll">'
         f'{_leaderboard(facts)}</div>{left}</div><div class="stack">{progress}{right}</div></div></section>'
@@ -247,8 +254,11 @@ def _export(facts: Facts) -> str:
 
 
 def _footer(facts: Facts) -> str:
+    rows = f" Trained on a sample of the {facts.sampled_from:,} rows, each class with its share."
+    sampled = rows if facts.sampled_from else ""
+    stopped = f" The search stopped early: {escape(facts.stopped_early)}." if facts.stopped_early else ""
     return (
-        f"{len(facts.trials)} completed trials in {facts.seconds:.0f} s, {facts.judged}, seed {facts.seed}. "
+        f"{len(facts.trials)} completed trials in {facts.seconds:.0f} s, {facts.judged}, seed {facts.seed}.{sampled}{stopped} "
         f"Dataset sha256 <code>{escape(facts.dataset.sha256)}</code>"
     )
 

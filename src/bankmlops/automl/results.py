@@ -29,12 +29,17 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run leaves besides its files: the completed trials, best first, and how well the export repeats the winner."""
+    """What a run leaves besides its files: the completed trials, best first, and how well the export repeats the winner.
+
+    `stopped_early` says why the search ended before its time, or ""; `sampled_rows` how many rows it looked at, where not all.
+    """
 
     trials: tuple[Trial, ...]
     winner: Trial
     parity: Parity
     input_example: Mapping[str, object]
+    stopped_early: str = ""
+    sampled_rows: int = 0
 
 
 class Listener(Protocol):

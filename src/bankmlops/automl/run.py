@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import pickle
 import shutil
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from bankmlops.automl import export, pipeline
-from bankmlops.automl.bundle import write_bundle
+from bankmlops.automl.attempt import Contender
 from bankmlops.automl.charts import write_charts
+from bankmlops.automl.earlier import EarlierRun, ScoreOverTime
 from bankmlops.automl.executor import Executor, processes
-from bankmlops.automl.guardrails import examine
-from bankmlops.automl.leakage import ColumnWorth
-from bankmlops.automl.metrics import LOSSES, error_of
-from bankmlops.automl.parity import measure_parity
-from bankmlops.automl.refit import Member, refit, refit_seconds
+from bankmlops.automl.exporting import export_winner
+from bankmlops.automl.leaderboard import completed_best_first, write_leaderboard, write_metrics
+from bankmlops.automl.metrics import LOSSES
+from bankmlops.automl.preparation import Preparation
+from bankmlops.automl.refit import FINER_STEPS, SAFETY, Member, Refit, refit_seconds
 from bankmlops.automl.report import Facts, write_report
 from bankmlops.automl.results import Listener, Outcome, Trial
 from bankmlops.automl.search import Search
 from bankmlops.automl.table import Table, prepare
-from bankmlops.automl.trials_on_disk import open_search_folder
-from bankmlops.automl.understanding import worth_of_suspects, write_guardrails, write_understanding
+from bankmlops.automl.trials_on_disk import find_trials, open_search_folder
+from bankmlops.automl.understanding import write_understanding
 from bankmlops.automl.validation import validate_config
-from bankmlops.automl.winner import Choice, choose_ensemble, choose_winner, ensemble_of, stack_of
+from bankmlops.automl.winner import (
+    Choice,
+    Judgement,
+    choose_ensemble,
+    choose_winner,
+    ensemble_of,
+    or_the_best_alone,
+    stack_of,
+)
 from bankmlops.errors import RunFailedError
-from bankmlops.features.background import choose_background
-from bankmlops.features.profile import profile_of
 from bankmlops.types import AutoMLConfig, Parity, RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
 SEARCH_FOLDER = "search"
-_CLOSING_SECONDS = 4.0  # blending, charts, parity, explanation, report and files, for a small table
+# What closing takes of a processor: export, parity, explanation, report and files took 1.9 s of a table of 26,000 rows.
+_CLOSING_SECONDS = 2.0
+_CLOSING_SECONDS_A_MILLION_ROWS = 30.0
 _REPORT_SECONDS = 0.5  # of these
 _SHORTEST_CLOSING = 0.5  # of these, where that saves the first good model
-_CLOSING_RESERVE = 2.0  # the load up to which these are enough
-_CLOSING_SECONDS_A_MILLION_ROWS = 60.0
-_SHOWN_MEMBERS = 3  # as many members' refits are kept in mind while the search goes on
+_FINE_SHARE, _TWICE_SHARE = 0.35, 0.2  # of the budget at most, for fits in small steps, and for two seeds of them
+_SHOWN_MEMBERS = 6  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
 LEAST_SECONDS = 30.0  # that a run has for its first trial, whatever its budget: a model late is better than none
 _TICK_SECONDS = 0.5
@@ -61,14 +65,15 @@ def run_automl(
     *,
     seconds: float,
     validation: Mapping[str, Array] | None = None,
+    earlier: EarlierRun | None = None,
 ) -> Outcome:
     """Search, and leave the winner's files in `outputs`; see `Outcome`, and docs/automl.md for the files.
 
     `columns` are those of `datasets.columns_of`, label included; `validation` those of the validation dataset. All of it ends
     within `seconds` of the call; but the first trial has at least `LEAST_SECONDS`. Trials of the same table that an earlier call
-    left in the folder `search` beside `outputs`, whatever ended it, count as done, and are told again. Raises
-    `InvalidRequestError` for a configuration or a table that can't serve, `RunFailedError` where no trial finished, `OSError`
-    where the disk refuses.
+    left in the folder `search` beside `outputs`, whatever ended it, count as done, and are told again; `earlier` is the run that
+    this one goes on from, if it does. Raises `InvalidRequestError` for a configuration or a table that can't serve,
+    `RunFailedError` where no trial finished, `OSError` where the disk refuses.
     """
     started = time.monotonic()
     validate_config(config)
@@ -77,37 +82,42 @@ def run_automl(
     outputs.mkdir(parents=True, exist_ok=True)
     open_search_folder(folder, table.fingerprint)
     with processes(folder, table.matrix, table.labels, table.folds) as executor:
-        return _Run(table, config, outputs, folder, listener, executor, started, seconds).carry_out()
+        asked = _Asked(config, outputs, listener, started, seconds, earlier)
+        return _Run(asked, table, folder, executor).carry_out()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a run was asked for, and when: `started` is a moment of `time.monotonic`."""
+
+    config: AutoMLConfig
+    outputs: Path
+    listener: Listener
+    started: float
+    seconds: float
+    earlier: EarlierRun | None
 
 
 class _Run:
-    def __init__(
-        self,
-        table: Table,
-        config: AutoMLConfig,
-        outputs: Path,
-        folder: Path,
-        listener: Listener,
-        executor: Executor,
-        started: float,
-        seconds: float,
-    ) -> None:
+    def __init__(self, asked: _Asked, table: Table, folder: Path, executor: Executor) -> None:
+        self._asked = asked
+        self._config = asked.config
+        self._outputs = asked.outputs
+        self._started = asked.started
+        self._seconds = asked.seconds
         self._table = table
-        self._config = config
-        self._outputs = outputs
         self._folder = folder
-        self._listener = listener
         self._executor = executor
-        self._started = started
-        self._seconds = seconds
-        self._slots = config.max_concurrent_iterations or len(os.sched_getaffinity(0))
+        self._slots = asked.config.max_concurrent_iterations or len(os.sched_getaffinity(0))
         self._last_tick = 0.0
         self._load = 1.0
+        self._stopped_early = ""
         self._trials: list[Trial] = []
-        self._progress: list[tuple[float, float]] = []
+        self._known = {trial.number for trial in find_trials(folder)} if asked.earlier else set()
+        self._over_time = ScoreOverTime(asked.earlier)
 
     def carry_out(self) -> Outcome:
-        preparing = _Preparation(self._table, self._outputs, self._started + self._seconds / 2)
+        preparing = Preparation(self._table, self._outputs, self._started + self._seconds / 2)
         preparing.start()
         search = self._search()
         preparing.join()
@@ -118,13 +128,14 @@ class _Run:
             self._tell(winner.trial if winner.trial.iteration == ensemble.trial.iteration else ensemble.trial)
         self._say(f"exporting {winner.trial.algorithm}")
         write_charts(self._outputs, self._table.scored_labels, winner.probabilities, self._table.specification.classes)
-        model, parity = self._export(winner, members)
-        trials = _sorted(self._trials, self._config.primary_metric)
-        _write_leaderboard(self._outputs, trials)
-        _write_metrics(self._outputs, winner.trial)
+        model, parity = export_winner(self._outputs, winner, members, self._table)
+        trials = completed_best_first(self._trials, self._config.primary_metric)
+        write_leaderboard(self._outputs, trials)
+        write_metrics(self._outputs, winner.trial)
         self._explain(winner, trials, model, parity, preparing)
         self._clear_up()
-        return Outcome(trials, winner.trial, parity, self._table.example)
+        sampled_rows = len(self._table.labels) if self._table.sampled_from else 0
+        return Outcome(trials, winner.trial, parity, self._table.example, self._stopped_early, sampled_rows)
 
     @property
     def _deadline(self) -> float:
@@ -132,67 +143,93 @@ class _Run:
 
     @property
     def _closing_seconds(self) -> float:
-        """On a machine that others use, all takes longer, as trials do."""
-        seconds = _CLOSING_SECONDS + _CLOSING_SECONDS_A_MILLION_ROWS * len(self._table.labels) / 1e6
-        return seconds * max(self._load / _CLOSING_RESERVE, 1.0)
+        """On a machine that others use, all takes longer, as trials do: `_load` is measured on them."""
+        return (_CLOSING_SECONDS + _CLOSING_SECONDS_A_MILLION_ROWS * len(self._table.labels) / 1e6) * self._load
 
     def _search(self) -> Search:
-        search = Search(self._executor, self._folder, self._table, self._config, slots=self._slots, on_trial=self._tell)
+        search = Search(
+            self._executor,
+            self._folder,
+            self._table,
+            self._config,
+            slots=self._slots,
+            on_trial=self._tell,
+            earlier=self._asked.earlier,
+        )
 
         def until() -> float:
             self._load = search.load
-            best = sorted(search.contenders, key=lambda contender: contender.loss)[:_SHOWN_MEMBERS]
-            refits = [refit_seconds(contender, self._table.fold_count) for contender in best]
-            longest = max(max(refits, default=0.0), sum(refits) / self._slots)
             closing = self._closing_seconds * (_SHORTEST_CLOSING if search.awaits_better else 1)
-            return self._deadline - closing - longest
+            return self._deadline - closing - self._refit_reserve(search.contenders)
 
         last_moment = max(self._deadline + _GRACE_SECONDS, self._started + LEAST_SECONDS)
         search.run(until, last_moment, lambda: self._tick(search))
         if search.stopped_early:
+            self._stopped_early = search.stopped_early
             self._say(f"stopped early: {search.stopped_early}")
         if not search.contenders:
             reason = search.errors[-1] if search.errors else f"{self._seconds:.0f} s were too short for one; give it more time"
             raise RunFailedError(f"no trial finished: {reason}")
         return search
 
+    def _refit_reserve(self, contenders: Sequence[Contender]) -> float:
+        """The seconds that the likely winner's fits on all rows take, in small steps and twice where the budget allows that."""
+        best = sorted(contenders, key=lambda contender: contender.loss)[:_SHOWN_MEMBERS]
+
+        def together(steps: int) -> float:
+            seconds = [refit_seconds(contender, self._table.fold_count, steps) for contender in best]
+            return max(0.0, *seconds, sum(seconds) / self._slots)
+
+        fine = SAFETY * together(FINER_STEPS)
+        return max(together(1), min(fine, _FINE_SHARE * self._seconds), min(2 * fine, _TWICE_SHARE * self._seconds))
+
     def _ensembles(self, search: Search) -> list[Choice]:
         """Those that are asked for, the VotingEnsemble and the StackEnsemble of its members."""
         if not (self._config.enable_voting_ensemble or self._config.enable_stack_ensemble):
             return []
         self._say("blending the ensembles")
-        voting = self._voting(search)
-        ensembles = [voting] if self._config.enable_voting_ensemble else []
-        stack = self._stack(voting, voting.trial.iteration + len(ensembles)) if self._config.enable_stack_ensemble else None
+        blend = self._voting(search)
+        ensembles = []
+        if self._config.enable_voting_ensemble:
+            ensembles.append(or_the_best_alone(blend, search.contenders, self._judgement))
+        stack = self._stack(blend, blend.trial.iteration + len(ensembles)) if self._config.enable_stack_ensemble else None
         return [*ensembles, stack] if stack else ensembles
 
     def _voting(self, search: Search) -> Choice:
-        """The VotingEnsemble of those members whose fits on all rows there is time for."""
+        """The VotingEnsemble of those members whose fits on all rows, in small steps, there is time for."""
         iteration = max(trial.iteration for trial in self._trials) + 1
-        choice = choose_ensemble(search.contenders, self._table.scored_labels, self._config.primary_metric, iteration)
+        choice = choose_ensemble(search.contenders, self._judgement, iteration)
         left = self._deadline - self._closing_seconds - time.monotonic()
         kept = list(choice.members)
-        while len(kept) > 1 and sum(refit_seconds(member, self._table.fold_count) for member in kept) / self._slots > left:
+        while len(kept) > 1 and self._fine_seconds(kept) > left:
             kept.pop()
         return self._of_those(choice, [member.proposal.number for member in kept])
 
+    def _fine_seconds(self, members: Sequence[Contender]) -> float:
+        seconds = [refit_seconds(member, self._table.fold_count, FINER_STEPS) for member in members]
+        return SAFETY * max(*seconds, sum(seconds) / self._slots)
+
     def _stack(self, voting: Choice, iteration: int) -> Choice | None:
+        return stack_of(voting, self._judgement, iteration)
+
+    @cached_property
+    def _judgement(self) -> Judgement:
         folds = self._table.crossed_folds[self._table.scored]
-        return stack_of(voting, self._table.scored_labels, folds, self._config.primary_metric, iteration)
+        return Judgement(self._table.scored_labels, folds, self._config.primary_metric)
 
     def _refit(self, winner: Choice) -> tuple[Choice, list[Member]]:
         """Fit the winner's members on all rows. Where one fails or takes too long, the best that the others can make wins."""
         self._say(f"fitting {winner.trial.algorithm} on all rows")
-        members = refit(
+        refit = Refit(
             self._executor,
             self._folder,
             winner.members,
+            winner.weights,
             fold_count=self._table.fold_count,
             slots=self._slots,
             seed=self._config.random_seed,
-            deadline=self._deadline - self._closing_seconds,
-            last_moment=self._deadline - _REPORT_SECONDS,
         )
+        members = refit.run(self._deadline - self._closing_seconds, self._deadline - _REPORT_SECONDS)
         if not members:
             raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows; the run's log says why")
         if len(members) == len(winner.members):
@@ -212,50 +249,25 @@ class _Run:
             return choice
         pairs = [pair for pair in zip(choice.members, choice.weights, strict=True) if pair[0].proposal.number in numbers]
         members, weights = zip(*pairs, strict=True)
-        return ensemble_of(members, weights, self._table.scored_labels, self._config.primary_metric, choice.trial.iteration)
+        return ensemble_of(members, weights, self._judgement, choice.trial.iteration)
 
-    def _export(self, winner: Choice, members: Sequence[Member]) -> tuple[bytes, Parity]:
-        """Write the scikit-learn pipeline and the service's bundle; answers the graph, and how the two compare on every row."""
-        import joblib
-        import onnx
-
-        specification = self._table.specification
-        graphs = [onnx.load(str(member.graph)) for member in members]
-        shape = specification.width, len(specification.classes)
-        stacked = winner.meta_learner
-        model = export.stack(graphs, stacked, *shape) if stacked else export.merge(graphs, winner.weights, *shape)
-        background = choose_background(self._table.scored_matrix, winner.probabilities)
-        profile = profile_of(specification, self._table.columns)
-        write_bundle(
-            self._outputs / "bundle", model, specification, winner.trial.algorithm, self._table.example, background, profile
-        )
-        names = [member.contender.trial.algorithm for member in members]
-        estimators = [joblib.load(member.estimator) for member in members]
-        if stacked:
-            classifier = pipeline.stacking_classifier(names, estimators, stacked.classifier, specification.classes)
-        else:
-            classifier = pipeline.voting_classifier(names, estimators, winner.weights, specification.classes)
-        step = pipeline.step_name(winner.trial.algorithm)
-        # A plain pickle: Azure's SDK loads it without joblib, which reads it as well.
-        (self._outputs / "model.pkl").write_bytes(
-            pickle.dumps(pipeline.build_pipeline(specification, step, classifier), protocol=5)
-        )
-        trained = winner.combine([member.probabilities for member in members])
-        return model, measure_parity(trained, export.answers(model, self._table.matrix))
-
-    def _explain(self, winner: Choice, trials: Sequence[Trial], model: bytes, parity: Parity, preparing: _Preparation) -> None:
+    def _explain(self, winner: Choice, trials: Sequence[Trial], model: bytes, parity: Parity, preparing: Preparation) -> None:
         self._say("writing the report")
         facts = Facts(
             dataset=self._config.dataset,
             primary_metric=self._config.primary_metric,
             seconds=time.monotonic() - self._started,
+            earlier_run=self._asked.earlier,
+            stopped_early=self._stopped_early,
+            given_up=[trial for trial in self._trials if trial.status is not RunStatus.COMPLETED],
             winner=winner.trial,
             trials=trials,
-            progress=tuple(self._progress),
+            progress=tuple(self._over_time.points),
             labels=self._table.scored_labels,
             probabilities=winner.probabilities,
             classes=self._table.specification.classes,
             judged=self._table.judged,
+            sampled_from=self._table.sampled_from,
             seed=self._config.random_seed,
             guardrails=preparing.guardrails,
             parity=parity,
@@ -270,9 +282,9 @@ class _Run:
 
     def _tell(self, trial: Trial) -> None:
         self._trials.append(trial)
-        if trial.status is RunStatus.COMPLETED:
-            self._progress.append((time.monotonic() - self._started, trial.score))
-        self._listener.trial_ended(trial)
+        if trial.status is RunStatus.COMPLETED and trial.iteration not in self._known:
+            self._over_time.add(time.monotonic() - self._started, trial.score)
+        self._asked.listener.trial_ended(trial)
 
     def _tick(self, search: Search) -> None:
         if time.monotonic() - self._last_tick < _TICK_SECONDS:
@@ -284,63 +296,9 @@ class _Run:
 
     def _say(self, message: str) -> None:
         self._last_tick = time.monotonic()
-        self._listener.progressed(min((self._last_tick - self._started) / self._seconds, 1.0), message)
+        self._asked.listener.progressed(min((self._last_tick - self._started) / self._seconds, 1.0), message)
 
     def _clear_up(self) -> None:
         """What refits left is in the outputs now; what trials left stays, for a run that goes on from them."""
         for place in self._folder.glob("refit-*"):
             shutil.rmtree(place, ignore_errors=True)
-
-
-class _Preparation(threading.Thread):
-    """What the end of the run needs, made while trials run: imports, guardrails, and what suspect columns are worth."""
-
-    def __init__(self, table: Table, outputs: Path, deadline: float) -> None:
-        super().__init__(name="preparation", daemon=True)
-        self._table = table
-        self._deadline = deadline
-        dropped = tuple(name for name in table.specification.dropped if name in table.columns)
-        specification = replace(table.specification, dropped=dropped)  # what was asked to be ignored is no finding
-        self.guardrails = examine(table.columns, specification, table.labels, numpy.unique(table.folds, return_inverse=True)[1])
-        self.worth: tuple[ColumnWorth, ...] = ()
-        write_guardrails(outputs, self.guardrails)
-
-    def run(self) -> None:
-        """Import first: it is wanted in any case."""
-        _import_what_closing_needs()
-        self.worth = worth_of_suspects(self.guardrails, self._table, deadline=self._deadline)
-
-
-def _import_what_closing_needs() -> None:
-    """While trials run, so that the end of the run doesn't wait for it."""
-    import joblib  # noqa: F401
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure  # noqa: F401
-    import onnx.checker
-    import onnx.compose  # noqa: F401
-    import onnxruntime  # noqa: F401
-    import pandas  # noqa: F401
-    import sklearn.compose
-    import sklearn.ensemble
-    import sklearn.impute  # noqa: F401
-
-
-def _sorted(trials: Sequence[Trial], primary_metric: str) -> tuple[Trial, ...]:
-    completed = [trial for trial in trials if trial.status is RunStatus.COMPLETED]
-    return tuple(sorted(completed, key=lambda trial: (error_of(primary_metric, trial.score), trial.iteration)))
-
-
-def _write_leaderboard(folder: Path, trials: Sequence[Trial]) -> None:
-    names = sorted({name for trial in trials for name in trial.metrics})
-    with (folder / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", "iteration", "algorithm", "seconds", *names, "parameters"])
-        for rank, trial in enumerate(trials, start=1):
-            values = [trial.metrics.get(name, "") for name in names]
-            parameters = json.dumps(dict(trial.parameters))
-            writer.writerow([rank, trial.iteration, trial.algorithm, round(trial.seconds, 3), *values, parameters])
-
-
-def _write_metrics(folder: Path, winner: Trial) -> None:
-    document = {"algorithm": winner.algorithm, "iteration": winner.iteration, "metrics": dict(winner.metrics)}
-    (folder / "metrics.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.algorithms import algorithm_named
+from bankmlops.automl.algorithms import START_ORDER, algorithm_named
 from bankmlops.automl.attempt import Attempt, Contender, contender_of, given_up, ratio
+from bankmlops.automl.earlier import EarlierRun
 from bankmlops.automl.executor import Executor
 from bankmlops.automl.folds import held_out_folds
 from bankmlops.automl.metrics import log_loss
-from bankmlops.automl.proposals import USELESS_RATIO, Proposer
+from bankmlops.automl.proposals import USELESS_RATIO, Proposal, Proposer
 from bankmlops.automl.results import Trial
 from bankmlops.automl.stopping import Stopping
 from bankmlops.automl.table import Table
@@ -31,7 +32,9 @@ from bankmlops.types import AutoMLConfig, RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
-GIVE_UP_RATIO = 1.01  # of the loss on the first folds to that of the learner's best: beyond it a configuration is given up
+# Of the loss on the first folds to that of the learner's best. What is further behind is given up; the more folds it has, the
+# less of the gap is chance.
+GIVE_UP_RATIOS = 1.012, 1.009, 1.007, 1.006
 _POLL_SECONDS = 0.25
 # How much of the time that is left boosting may take: the very first trial has to end, so it is kept short.
 _FIRST_SHARE, _LATER_SHARE = 0.5, 0.8
@@ -52,6 +55,7 @@ class Search:
         *,
         slots: int,
         on_trial: Callable[[Trial], None],
+        earlier: EarlierRun | None = None,
     ) -> None:
         self.contenders: list[Contender] = []
         self.errors: list[str] = []
@@ -62,6 +66,9 @@ class Search:
         self._folds = held_out_folds(table.folds)
         self._config = config
         self._proposer = Proposer([algorithm_named(name) for name in allowed_algorithms(config)], config.random_seed)
+        if earlier and not earlier.same_data:
+            for name in reversed(dict.fromkeys(START_ORDER)):
+                self._proposer.begin_with(name, earlier.starts_of(name))
         self._stopping = Stopping(config, table.scored_labels)
         self._slots = slots
         self._on_trial = on_trial
@@ -144,8 +151,13 @@ class Search:
             return None
         attempt = Attempt(proposal, self._seconds_a_fold(left))
         self._attempts[proposal.number] = attempt
-        self._enqueue(attempt, self._folds[: min(self._slots, 2)])
+        self._enqueue(attempt, self._folds[: self._folds_at_once(proposal)])
         return self._queue.popleft()
+
+    def _folds_at_once(self, proposal: Proposal) -> int:
+        """One, where that may be enough to give it up: a learner whose cost is not known yet may be slow and useless."""
+        unknown = self._best and proposal.algorithm.name not in self._cost
+        return 1 if unknown else min(self._slots, 2)
 
     def _seconds_a_fold(self, left: float) -> float:
         """How long boosting may go on."""
@@ -229,7 +241,8 @@ class Search:
         if best_of_all is not None and ratio(attempt, best_of_all) > USELESS_RATIO:
             return True
         best = self._best.get(attempt.proposal.algorithm.name)
-        return best is not None and not attempt.proposal.is_start and ratio(attempt, best) > GIVE_UP_RATIO
+        limit = GIVE_UP_RATIOS[min(len(attempt.losses), len(GIVE_UP_RATIOS)) - 1]
+        return best is not None and not attempt.proposal.is_start and ratio(attempt, best) > limit
 
     @property
     def _best_of_all(self) -> Attempt | None:
@@ -237,10 +250,6 @@ class Search:
 
     def _end_those_over_their_time(self) -> None:
         for attempt in [each for each in self._attempts.values() if not each.over and each.age > self._iteration_seconds]:
-            for task in [task for task, owner in self._tasks.values() if owner is attempt]:
-                self._executor.kill(task)
-                del self._tasks[task.name]
-            self._queue = deque(task for task in self._queue if task.name in self._tasks)
             minutes = self._config.iteration_timeout_minutes
             self._give_up(attempt, RunStatus.CANCELED, f"killed: over the iteration_timeout_minutes of {minutes:g}")
             self.errors.append(f"{attempt.proposal.algorithm.name}: over the iteration_timeout_minutes of {minutes:g}")
@@ -261,13 +270,20 @@ class Search:
         self._give_up(attempt, RunStatus.FAILED, reason)
 
     def _give_up(self, attempt: Attempt, status: RunStatus, reason: str) -> None:
-        """What it would have scored is guessed from the folds that it has, if it has any."""
+        """What it would have scored is guessed from the folds that it has, if it has any; what of it still runs is killed."""
         attempt.over = True
+        self._drop_tasks(attempt)
         best = self._best_of_all
         guessed = status is RunStatus.CANCELED and best is not None and attempt.losses
         self._proposer.learn(attempt.proposal, best.loss * ratio(attempt, best) if guessed and best else math.nan)
         write_end(self._folder, EndedTrial(attempt.proposal.number, status, reason))
         self._on_trial(given_up(attempt, status, reason))
+
+    def _drop_tasks(self, attempt: Attempt) -> None:
+        for task in [task for task, owner in self._tasks.values() if owner is attempt]:
+            self._executor.kill(task)
+            del self._tasks[task.name]
+        self._queue = deque(task for task in self._queue if task.name in self._tasks)
 
     def _stop(self) -> None:
         for task, _ in self._tasks.values():

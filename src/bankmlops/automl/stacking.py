@@ -22,9 +22,11 @@ MAXIMUM_ITERATIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class MetaLearner:
-    """A fitted scikit-learn pipeline over the members' columns side by side."""
+    """A fitted scikit-learn pipeline over the members' columns side by side, which are cut to `lowest` and `highest` first."""
 
     classifier: Any
+    lowest: float = LOWEST
+    highest: float = HIGHEST
 
     def answer(self, members: Sequence[Array]) -> Array:
         """float64 [rows, classes]: the probabilities that it makes of the members', each [rows, classes]."""
@@ -46,6 +48,14 @@ def fit_meta_learner(members: Sequence[Array], labels: Array) -> MetaLearner:
     return MetaLearner(_unfitted(members[0].shape[1]).fit(_columns_of(members), labels))
 
 
+def fixed_learner(coefficients: Array, intercepts: Array, classes: int, lowest: float, highest: float) -> MetaLearner:
+    """One with these very coefficients, as `MetaLearner.coefficients` has them, for a single member."""
+    certain = numpy.eye(classes)
+    learner = MetaLearner(_unfitted(classes, lowest, highest).fit(_columns_of([certain]), numpy.arange(classes)), lowest, highest)
+    learner.classifier[-1].coef_, learner.classifier[-1].intercept_ = coefficients, intercepts
+    return learner
+
+
 def answer_out_of_fold(members: Sequence[Array], labels: Array, folds: Array) -> Array | None:
     """float64 [rows, classes]: each row's from a meta learner that did not have its fold; None where a fit would lack a class."""
     classes = members[0].shape[1]
@@ -65,12 +75,12 @@ def _columns_of(members: Sequence[Array]) -> Array:
     return numpy.concatenate([member[:, first:] for member in members], axis=1).astype(numpy.float64)
 
 
-def _unfitted(classes: int) -> Any:
+def _unfitted(classes: int, lowest: float = LOWEST, highest: float = HIGHEST) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    bounds = FunctionTransformer(numpy.clip, kw_args={"a_min": LOWEST, "a_max": HIGHEST})
+    bounds = FunctionTransformer(numpy.clip, kw_args={"a_min": lowest, "a_max": highest})
     logarithms = _of_both_classes() if classes == 2 else FunctionTransformer(numpy.log)
     return make_pipeline(bounds, logarithms, LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=MAXIMUM_ITERATIONS))
 

@@ -12,6 +12,7 @@ import numpy
 
 from bankmlops.automl.featurization import apply_purposes, ignored_columns
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, USUAL_FOLDS, assign_folds, choose_folds, held_out_folds
+from bankmlops.automl.sampling import sample_rows
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
 from bankmlops.types import AutoMLConfig
@@ -24,7 +25,8 @@ Columns = Mapping[str, Array]
 class Table:
     """`columns` as they came, `matrix` float32 [rows, width], `labels` int64 [rows], `folds` int8 [rows], and its first row.
 
-    The rows of a validation dataset come last; `folds` are those of `automl.folds`.
+    The rows of a validation dataset come last; `folds` are those of `automl.folds`. `sampled_from` is how many rows the data has
+    of which these are a sample, or 0 where they are all.
     """
 
     columns: Columns
@@ -33,6 +35,7 @@ class Table:
     labels: Array
     folds: Array
     example: Mapping[str, object]
+    sampled_from: int = 0
 
     @cached_property
     def fold_count(self) -> int:
@@ -78,11 +81,16 @@ class Table:
 
 
 def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None = None) -> Table:
-    """Fit the features and assign the folds; `validation` are the columns of the validation dataset, where there is one.
+    """Fit the features and assign the folds, on a sample where the table is large (`automl.sampling`).
+
+    `validation` are the columns of the validation dataset, where there is one.
 
     Raises `InvalidRequestError` for a table that can't serve.
     """
     label_column = config.dataset.label_column
+    rows = sample_rows(columns[label_column], config)
+    sampled_from = 0 if rows is None else len(columns[label_column])
+    columns = columns if rows is None else {name: array[rows] for name, array in columns.items()}
     training = apply_purposes(columns, config.featurization, label_column)
     specification = _specification(training, ignored_columns(columns, config.featurization), config)
     matrix, labels = matrix_from_columns(specification, training), encode_labels(specification, training[label_column])
@@ -95,7 +103,7 @@ def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None =
         folds = numpy.repeat(numpy.array([IN_EVERY_FIT, IN_NO_FIT], dtype=numpy.int8), [len(labels), len(added)])
         labels = numpy.concatenate([labels, added])
     example = {column.name: _plain(training[column.name][0]) for column in specification.columns}
-    table = Table(training, specification, matrix, labels, folds, example)
+    table = Table(training, specification, matrix, labels, folds, example, sampled_from)
     if len(numpy.unique(table.scored_labels)) < 2:
         raise InvalidRequestError(f"validation: {table.judged}, all of a single class; hold out more")
     return table

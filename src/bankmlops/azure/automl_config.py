@@ -13,7 +13,7 @@ from typing import Any
 
 from bankmlops.azure.workspace import CREATED_BY
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Featurization
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Device, Featurization
 
 MINIMUM_MINUTES = 15
 DEFAULT_SEED = AutoMLConfig.__dataclass_fields__["random_seed"].default
@@ -32,6 +32,8 @@ def check_config(config: AutoMLConfig) -> None:
         raise InvalidRequestError(
             f"random_seed {config.random_seed} has no equivalent on Azure, whose AutoML takes none: leave it out"
         )
+    if config.device is not Device.AUTO:
+        raise InvalidRequestError(f"device {config.device}: on Azure the compute target's machine decides; leave it out")
     _check_models("allowed_models", config.allowed_models)
     _check_models("blocked_models", config.blocked_models)
     _settings(config, config.max_concurrent_iterations or 1).as_serializable_dict()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bankmlops.azure.automl_config import check_config, run_tags, sdk_config
-from bankmlops.azure.automl_trials import Trial, finished_trials, leaderboard, plain_metrics
+from bankmlops.azure.automl_trials import Trial, ended_trials, finished_trials, leaderboard, plain_metrics
 from bankmlops.azure.computes import Computes
 from bankmlops.azure.datasets import Datasets
 from bankmlops.azure.names import check_name
@@ -100,9 +100,22 @@ class AutoMLRuns:
             raise ConflictError(f"run {run_id} is {status}: only one that was canceled or has failed can be resumed")
         raise InvalidRequestError(f"run {run_id}: Azure can't go on with a run that has ended; submit it anew")
 
+    def continue_from(self, run_id: str) -> Run:
+        """Azure's trials are no start for another run: raises `InvalidRequestError`; `ConflictError` where it has not ended."""
+        status = self.find(run_id).record.status
+        if not status.is_final:
+            raise ConflictError(f"run {run_id} is {status}: only one that has ended can be continued")
+        raise InvalidRequestError(f"run {run_id}: Azure can't go on from the trials of another run; submit one with more time")
+
     def children(self, run_id: str) -> Sequence[ChildRun]:
         run = self.find(run_id)
         return leaderboard(run.trials, text_of(run.record.properties, "primary_metric"))
+
+    def trials(self, run_id: str) -> Sequence[ChildRun]:
+        """Every trial that has ended, by number; Azure says no more of one that has no score than its status."""
+        run = self.find(run_id)
+        found = leaderboard(ended_trials(run.sdk), text_of(run.record.properties, "primary_metric"))
+        return sorted(found, key=lambda child: child.iteration)
 
     def artifacts(self, run_id: str) -> Sequence[str]:
         """The files of the run and of its best trial, under their own paths, sorted; of two with one path the trial's counts."""

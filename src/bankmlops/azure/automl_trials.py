@@ -40,6 +40,11 @@ def finished_trials(run: Any) -> tuple[Trial, ...]:
     return tuple(Trial(sdk, record) for sdk, record in children_of(run, CHILD) if record.status is RunStatus.COMPLETED)
 
 
+def ended_trials(run: Any) -> tuple[Trial, ...]:
+    """The trials and ensembles of the SDK's run `run` that have ended, however they did."""
+    return tuple(Trial(sdk, record) for sdk, record in children_of(run, CHILD) if record.status.is_final)
+
+
 def leaderboard(trials: Sequence[Trial], primary_metric: str) -> Sequence[ChildRun]:
     """The trials with their metrics, best first: every primary metric of classification is better when greater.
 

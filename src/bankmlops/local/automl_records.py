@@ -116,7 +116,8 @@ class AutoMLRecords:
         """Which process works on it; written by the starter and by the worker, whichever is first."""
         with self._workspace.database() as database:
             database.execute(
-                "UPDATE automl_runs SET pid = ?, process_created = ? WHERE id = ?", (process.pid, process.created, run_id)
+                "UPDATE automl_runs SET pid = ?, process_created = ?, host = ? WHERE id = ?",
+                (process.pid, process.created, process.host, run_id),
             )
 
     def reopen(self, run_id: str) -> bool:
@@ -136,6 +137,11 @@ class AutoMLRecords:
     def start(self, run_id: str) -> bool:
         """The run begins; False where it was ended before."""
         return self._update(run_id, "status = ?, started = ?", (RunStatus.RUNNING, now_text()))
+
+    def add_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """What is known of the run only while it runs, beside the tags that it was asked for with."""
+        if tags:
+            self._update(run_id, "tags = json_patch(tags, ?)", (to_text(tags),))
 
     def set_progress(self, run_id: str, fraction: float, message: str) -> None:
         """How far it is, from 0 to 1, and a line for its reader."""
@@ -202,7 +208,7 @@ def _record(row: Row) -> AutoMLRecord:
     return AutoMLRecord(
         run=_run(row, config),
         config=config,
-        process=ProcessIdentity(row["pid"], row["process_created"]),
+        process=ProcessIdentity(row["pid"], row["process_created"], row["host"]),
         created=row["created"],
         parity=from_text(Parity, row["parity"]) if row["parity"] else None,
         mlflow_run_id=row["mlflow_run_id"],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.local import mlflow_runs
+from bankmlops.local import automl_continuation, mlflow_runs
 from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords
 from bankmlops.local.datasets import Datasets
 from bankmlops.local.disk import disk_errors
@@ -43,14 +43,42 @@ class AutoMLRuns:
 
         check_name("experiment name", config.experiment_name)
         validate_config(config)
+        run_id = self._add(config, config.tags)
+        self._start_new(run_id)
+        return self._records.read(run_id).run
+
+    def _add(self, config: AutoMLConfig, tags: Mapping[str, str]) -> str:
+        from bankmlops.automl.devices import resolve_device
+
         registered = self._registered(config.dataset)
         validation = self._registered(config.validation_dataset) if config.validation_dataset else None
         run_id = f"AutoML_{uuid4()}"
         synthetic = {"synthetic": "true"} if registered.synthetic else {}
-        asked = replace(config, dataset=registered, validation_dataset=validation)
-        self._records.add(run_id, asked, {**config.tags, **synthetic})
-        self._start_new(run_id)
-        return self._records.read(run_id).run
+        asked = replace(config, dataset=registered, validation_dataset=validation, device=resolve_device(config.device))
+        self._records.add(run_id, asked, {**tags, **synthetic})
+        return run_id
+
+    def continue_from(self, run_id: str, minutes: float, dataset: Dataset | None) -> Run:
+        """Start a run of as many minutes that has the trials of an ended one, or their configurations where the data is other.
+
+        Raises `ConflictError` while that one has not ended, and as `submit` does.
+        """
+        from bankmlops.automl import validate_config
+
+        earlier = self.record(run_id)
+        if not earlier.run.status.is_final:
+            raise ConflictError(f"run {run_id} is {earlier.run.status}: only one that has ended can be continued")
+        given = dataset or earlier.config.dataset
+        config = replace(earlier.config, experiment_timeout_minutes=minutes, dataset=given, iterations=None)
+        validate_config(config)
+        best = next(iter(self.children(run_id)), None)
+        continued = self._add(config, {**earlier.config.tags, **automl_continuation.tags_before(earlier.run, best)})
+        folder = self._workspace.folder_of(KIND, continued)
+        same_data = given.sha256 == earlier.config.dataset.sha256
+        with disk_errors(folder):
+            automl_continuation.hand_over(self._records, earlier, self.folder(run_id), folder, same_data=same_data)
+        self._start_new(continued)
+        return self._records.read(continued).run
 
     def resume(self, run_id: str) -> Run:
         """Go on with a run that was canceled or has failed, from its trials on disk, in what is left of its budget.
@@ -98,6 +126,13 @@ class AutoMLRuns:
         """The leaderboard."""
         self._records.read(run_id)
         return self._records.children(run_id)
+
+    def trials(self, run_id: str) -> Sequence[ChildRun]:
+        """Every trial that has ended, by number, with why it has no score where it has none."""
+        self._records.read(run_id)
+        told = self._records.trials_after(run_id, 0)
+        children = (replace(trial.child, error=trial.error) for trial in told)
+        return tuple(sorted(children, key=lambda child: child.iteration))
 
     def artifacts(self, run_id: str) -> Sequence[str]:
         """The paths of the run's files, relative to its folder, sorted."""

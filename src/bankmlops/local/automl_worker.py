@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankmlops.errors import BankMLOpsError
+from bankmlops.local.automl_continuation import tags_after
 from bankmlops.local.automl_records import AutoMLRecord, AutoMLRecords, Outcome, child_id
 from bankmlops.local.automl_runs import KIND, OUTPUTS
 from bankmlops.local.datasets import Datasets
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from bankmlops.automl import Trial
 
 _MLFLOW_SECONDS = 2.0  # logging the model and the files took 1.0 s on two cores
+STOPPED_EARLY_TAG, SAMPLED_ROWS_TAG = "stopped_early", "sampled_rows"
 _LEAST_SHARE = 0.5
 _LEAST_SECONDS = 0.01
 _PROGRESS_SECONDS = 0.2
@@ -86,17 +88,24 @@ class _Training:
             self._records.set_progress(self._run_id, before + (1 - before) * fraction, message)
 
     def _train(self) -> Outcome:
+        from bankmlops.automl.earlier import read_earlier
         from bankmlops.automl.run import run_automl
 
         config, datasets = self._record.config, Datasets(self._workspace)
         outputs = self._workspace.path_of(KIND, self._run_id) / OUTPUTS
+        earlier = read_earlier(outputs.parent)
         columns = datasets.read(config.dataset)
         validation = datasets.read(config.validation_dataset) if config.validation_dataset else None
         seconds = seconds_left(self._record, datetime.now(UTC))
         with disk_errors(outputs):
-            outcome = run_automl(columns, config, outputs, self, seconds=seconds, validation=validation)
+            outcome = run_automl(columns, config, outputs, self, seconds=seconds, validation=validation, earlier=earlier)
         winner = _child(self._run_id, outcome.winner)
-        names = self._writer.complete(outputs, Completion(winner, outcome.parity, dict(outcome.input_example)))
+        tags = {STOPPED_EARLY_TAG: outcome.stopped_early} if outcome.stopped_early else {}
+        tags |= {SAMPLED_ROWS_TAG: str(outcome.sampled_rows)} if outcome.sampled_rows else {}
+        if earlier:
+            tags |= tags_after(earlier, seconds, winner)
+        self._records.add_tags(self._run_id, tags)
+        names = self._writer.complete(outputs, Completion(winner, outcome.parity, dict(outcome.input_example), tags))
         return Outcome(winner, outcome.parity, names.run_id, names.model_id)
 
     def _end(self, status: RunStatus, error: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,12 @@ _NOT_PARAMETERS = frozenset({"dataset", "experiment_name", "tags"})
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the training process knows of a run that has a winner."""
+    """What the training process knows of a run that has a winner; `tags` are what it learnt while it ran."""
 
     winner: ChildRun
     parity: Parity
     input_example: dict[str, Any]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class MLflowRun:
     def complete(self, outputs: Path, completion: Completion) -> MLflowNames:
         """Log the winner's metrics, the model and every other file of `outputs`, and end the run."""
         winner = completion.winner
-        tags = {ALGORITHM_TAG: winner.algorithm, "best_child_id": winner.id, **parity_tags(completion.parity)}
+        tags = {ALGORITHM_TAG: winner.algorithm, "best_child_id": winner.id, **parity_tags(completion.parity), **completion.tags}
         with mlflow_errors(self._workspace):
             model_id = self._log_model(outputs / MODEL_FILE, completion)
             self._log_files(outputs)

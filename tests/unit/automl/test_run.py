@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bankmlops.automl import Outcome, Trial, check_parity, run
+from bankmlops.automl.refit import Member, Refit
 from bankmlops.automl.run import run_automl
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.scoring.bundle import load_bundle
@@ -176,6 +177,24 @@ def test_no_time_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(RunFailedError, match="no trial finished"):
         run_automl(table, config(table, allowed_models=("RandomForest",)), tmp_path / "outputs", Told(), seconds=-3.0)
     assert not psutil.Process().children(recursive=True)
+
+
+def test_the_winner_is_made_of_those_that_could_be_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a member of the ensemble can't be fitted on all rows, the best that the others make is what is exported."""
+
+    class WithoutTheFirst(Refit):
+        def run(self, deadline: float, last_moment: float) -> list[Member]:
+            return super().run(deadline, last_moment)[1:] or super().run(deadline, last_moment)
+
+    monkeypatch.setattr(run, "Refit", WithoutTheFirst)
+    table = columns(400, 2)
+    fields = {"allowed_models": ("LogisticRegression", "LightGBM"), "n_cross_validations": 3, "iterations": 4}
+    asked = config(table, primary_metric="log_loss", model_explainability=False, **fields)
+    outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
+    check_parity(outcome.parity)
+    document = json.loads((tmp_path / "outputs" / "metrics.json").read_text())
+    assert document["iteration"] == outcome.winner.iteration
+    assert load_bundle(tmp_path / "outputs" / "bundle").algorithm == outcome.winner.algorithm
 
 
 def test_a_single_class(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bankmlops.automl.metrics import log_loss
 from bankmlops.automl.proposals import Proposal
 from bankmlops.automl.results import Trial
 from bankmlops.automl.stacking import answer_out_of_fold, fit_meta_learner
-from bankmlops.automl.winner import choose_winner, ensemble_of, stack_of
+from bankmlops.automl.winner import Judgement, choose_winner, ensemble_of, stack_of
 from bankmlops.types import RunStatus
 
 Array = numpy.ndarray[Any, Any]
@@ -75,10 +75,10 @@ def test_certain_members_are_bounded() -> None:
 def test_the_stack_shows_what_it_is_made_of() -> None:
     """A StackEnsemble names its members, its meta learner and the coefficients, and wins where the primary metric says so."""
     labels = _labels(2)
-    folds = assign_folds(labels, 5, 0)
+    judgement = Judgement(labels, assign_folds(labels, 5, 0), "log_loss")
     contenders = [_contender(number, _answers(labels, 2, 3.0, number), labels) for number in range(3)]
-    voting = ensemble_of(contenders, [0.5, 0.3, 0.2], labels, "log_loss", 3)
-    stack = stack_of(voting, labels, folds, "log_loss", 4)
+    voting = ensemble_of(contenders, [0.5, 0.3, 0.2], judgement, 3)
+    stack = stack_of(voting, judgement, 4)
     assert stack is not None
     assert stack.trial.parameters["ensembled_iterations"] == "[0, 1, 2]"
     assert stack.trial.parameters["meta_learner_type"] == "LogisticRegression"
@@ -92,5 +92,6 @@ def test_the_stack_shows_what_it_is_made_of() -> None:
 def test_no_stack_without_every_class() -> None:
     """Where a fold's meta learner would not see every class there is no StackEnsemble."""
     labels = numpy.array([0] * 50 + [1])
-    voting = ensemble_of([_contender(0, _answers(labels, 2, 1.0, 0), labels)], [1.0], labels, "log_loss", 1)
-    assert stack_of(voting, labels, numpy.arange(51) % 2, "log_loss", 2) is None
+    judgement = Judgement(labels, numpy.arange(51) % 2, "log_loss")
+    voting = ensemble_of([_contender(0, _answers(labels, 2, 1.0, 0), labels)], [1.0], judgement, 1)
+    assert stack_of(voting, judgement, 2) is None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
+from bankmlops.automl import sampling
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, choose_folds, held_out_folds, hold_out
 from bankmlops.automl.table import Table, prepare
 from bankmlops.errors import InvalidRequestError
@@ -146,3 +147,20 @@ def test_no_featurization() -> None:
         table = {**plain, name: TABLE[name]}
         with pytest.raises(InvalidRequestError, match=message):
             prepare(table, config(table, featurization=off))
+
+
+def test_a_large_table_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more rows than its minutes allow a run looks at a sample: each class keeps its share, a rare one a row."""
+    monkeypatch.setattr(sampling, "FEWEST_ROWS", 500)
+    monkeypatch.setattr(sampling, "ROWS_A_MINUTE", 600)
+    table = columns(3000, 2)
+    table["y"][0] = "rare"
+    table["y"][1:1000] = "often"
+    asked = config(table, experiment_timeout_minutes=0.1)
+    sample = prepare(table, asked)
+    assert (len(sample.labels), sample.sampled_from) in ((500, 3000), (501, 3000))
+    counts = dict(zip(sample.specification.classes, numpy.bincount(sample.labels), strict=True))
+    assert counts["rare"] == 1
+    assert counts["often"] == pytest.approx(500 * 999 / 3000, abs=1)
+    assert prepare(table, asked).fingerprint == sample.fingerprint
+    assert prepare(table, config(table, experiment_timeout_minutes=5.0)).sampled_from == 0

@@ -1,0 +1,97 @@
+"""What a run goes on from: the trials of an earlier one, and how its best score grew with its time.
+
+On the same data the earlier trials count as done: their folds are in the search folder. On other data their configurations are
+tried first, each learner's best ahead of its own starting points.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bankmlops.automl.algorithms import ALGORITHM_NAMES
+from bankmlops.automl.trials_on_disk import find_trials
+
+_FILE = "earlier.json"
+MAXIMUM_STARTS = 3  # of one learner
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """`seconds` are those that all earlier runs took together; `progress` is (seconds, score) of each of their trials.
+
+    `starts` are configurations, the best first: an algorithm's name and its parameters. `same_data` says that its trials count.
+    """
+
+    run_id: str
+    seconds: float
+    progress: tuple[tuple[float, float], ...] = ()
+    starts: tuple[tuple[str, Mapping[str, float]], ...] = ()
+    same_data: bool = True
+
+    def starts_of(self, algorithm: str) -> list[dict[str, float]]:
+        """The configurations of one learner, the best first."""
+        return [dict(parameters) for name, parameters in self.starts if name == algorithm]
+
+
+@dataclass
+class ScoreOverTime:
+    """(seconds, score) of each trial, over the time of all runs together."""
+
+    earlier: EarlierRun | None
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.points.extend(self.earlier.progress if self.earlier else ())
+
+    def add(self, seconds: float, score: float) -> None:
+        """A trial of this run, `seconds` after its start."""
+        self.points.append((seconds + (self.earlier.seconds if self.earlier else 0.0), score))
+
+
+def take_over(folder: Path, from_folder: Path) -> None:
+    """Copy an earlier search's trials (links, where the disk can). Raises `OSError`."""
+    if from_folder.exists():
+        shutil.copytree(from_folder, folder, copy_function=_link, ignore=shutil.ignore_patterns("refit-*", "*.npy.tmp"))
+
+
+def configurations(folder: Path, best_first: Sequence[int]) -> tuple[tuple[str, dict[str, float]], ...]:
+    """Those of the trials whose numbers are given, a few of each learner."""
+    found = {trial.number: trial for trial in find_trials(folder)}
+    counts = dict.fromkeys(ALGORITHM_NAMES, 0)
+    chosen = []
+    for number in best_first:
+        trial = found.get(number)
+        if trial is not None and counts.get(trial.algorithm, MAXIMUM_STARTS) < MAXIMUM_STARTS:
+            counts[trial.algorithm] += 1
+            chosen.append((trial.algorithm, dict(trial.parameters)))
+    return tuple(chosen)
+
+
+def write_earlier(folder: Path, earlier: EarlierRun) -> None:
+    """Leave it in the run's folder."""
+    (folder / _FILE).write_text(json.dumps(asdict(earlier)), encoding="utf-8")
+
+
+def read_earlier(folder: Path) -> EarlierRun | None:
+    """What `write_earlier` left there, or None."""
+    path = folder / _FILE
+    if not path.exists():
+        return None
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    progress = tuple((seconds, score) for seconds, score in document.pop("progress"))
+    starts = tuple((name, parameters) for name, parameters in document.pop("starts"))
+    return EarlierRun(**document, progress=progress, starts=starts)
+
+
+def _link(source: str, target: str) -> object:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target

@@ -1,0 +1,47 @@
+"""What the end of a run needs, made while its trials run: imports, guardrails, and what suspect columns are worth."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+
+from bankmlops.automl.guardrails import examine
+from bankmlops.automl.leakage import ColumnWorth
+from bankmlops.automl.table import Table
+from bankmlops.automl.understanding import worth_of_suspects, write_guardrails
+
+
+class Preparation(threading.Thread):
+    """Begins when it is started; `join` before `worth` is read."""
+
+    def __init__(self, table: Table, outputs: Path, deadline: float) -> None:
+        super().__init__(name="preparation", daemon=True)
+        self._table = table
+        self._deadline = deadline
+        dropped = tuple(name for name in table.specification.dropped if name in table.columns)
+        specification = replace(table.specification, dropped=dropped)  # what was asked to be ignored is no finding
+        self.guardrails = examine(table.columns, specification, table.labels, numpy.unique(table.folds, return_inverse=True)[1])
+        self.worth: tuple[ColumnWorth, ...] = ()
+        write_guardrails(outputs, self.guardrails)
+
+    def run(self) -> None:
+        """Import first: it is wanted in any case."""
+        _import_what_closing_needs()
+        self.worth = worth_of_suspects(self.guardrails, self._table, deadline=self._deadline)
+
+
+def _import_what_closing_needs() -> None:
+    """While trials run, so that the end of the run doesn't wait for it."""
+    import joblib  # noqa: F401
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+    import onnx.checker
+    import onnx.compose  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import pandas  # noqa: F401
+    import sklearn.compose
+    import sklearn.ensemble
+    import sklearn.impute  # noqa: F401

@@ -1,0 +1,35 @@
+"""A GPU that can't be used is refused in one line; what is asked of nobody falls back without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bankmlops.automl.devices import resolve_device
+from bankmlops.errors import InvalidRequestError
+from bankmlops.types import Device
+
+
+@pytest.mark.parametrize("device", [Device.AUTO, Device.CPU])
+def test_the_cpu(device: Device, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who names no GPU gets the CPU, in silence."""
+    assert resolve_device(device) is Device.CPU
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The line says what is missing: the driver, and builds of the learners that know CUDA."""
+    with pytest.raises(InvalidRequestError) as caught:
+        resolve_device(Device.CUDA, tmp_path / "no-driver")
+    message = str(caught.value)
+    assert message.startswith("device cuda: this machine shows no NVIDIA driver; XGBoost is built without CUDA; LightGBM is")
+    assert message.endswith("auto or cpu would serve")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_gpu_and_no_build_for_it(tmp_path: Path) -> None:
+    """A driver alone makes no learner use it."""
+    (tmp_path / "version").write_text("NVRM version: 1")
+    with pytest.raises(InvalidRequestError, match=r"^device cuda: XGBoost is built without CUDA"):
+        resolve_device(Device.CUDA, tmp_path / "version")

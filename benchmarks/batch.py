@@ -4,8 +4,10 @@ One small model, found by AutoML (or `--bundle`), and a synthetic table as CSV a
 over the very matrix that the table becomes, in memory already, with every core and in slices of the size that suits it best:
 what is left of that rate when the rows come from a file, are checked, and the answers go to a file, is the ratio.
 Each of ours runs in a process of its own, so that its memory is its own. Nothing else should run on the machine meanwhile.
+No round begins that would end after `--at-most` seconds; ten million rows want 1.3 GB of disk and a few
+minutes on two cores.
 
-    python benchmarks/batch.py --rows 1000000 --rounds 3 --write docs/performance.md
+    python benchmarks/batch.py --rows 10000000 --rounds 3 --write docs/performance.md
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,8 @@ PACKAGES = ("bankmlops", "onnxruntime", "pyarrow", "numpy")
 BARE_SLICES = (1024, 4096, 16384)
 MATRIX_ROWS = 200_000
 WARM_UP_ROWS = 1000
+_HEADER = ("what", "rows/s", "ratio", "peak RSS MB", "of it since 1,000 rows were scored, MB")
+_BEGAN = time.monotonic()
 Figures = dict[str, Any]
 
 
@@ -51,9 +54,8 @@ def main() -> None:
         document = {
             **figures.facts(PACKAGES),
             "rows": options.rows,
-            "rounds": options.rounds,
             "algorithm": load_bundle(bundle).algorithm,
-            **_measure(bundle, tables, options.rounds),
+            **_measure(bundle, tables, options.rounds, options.at_most),
         }
     figures.write_json(options.out, document)
     markdown = _markdown(document)
@@ -68,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-seconds", type=figures.whole_number(5, 600), default=15, help="the budget of that training")
     parser.add_argument("--rows", type=figures.whole_number(1000, 100_000_000), default=1_000_000)
     parser.add_argument("--rounds", type=figures.whole_number(1, 20), default=3)
+    parser.add_argument("--at-most", type=figures.whole_number(30, 3600), default=270, help="seconds, from the start to the end")
     parser.add_argument("--out", type=Path, default=Path("build/bench/batch.json"))
     parser.add_argument("--write", type=Path, help="put the table into this page's block as well")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
@@ -78,26 +81,35 @@ def _options() -> argparse.Namespace:
 def _tables(folder: Path, rows: int) -> dict[str, Path]:
     """The same rows as CSV and as Parquet."""
     paths = {"CSV": folder / "rows.csv", "Parquet": folder / "rows.parquet"}
-    for path in paths.values():
+    for name, path in paths.items():
+        _say(f"{rows:,} rows of {name}")
         synthesize(path, rows, 7)
     return paths
 
 
-def _measure(bundle: Path, tables: dict[str, Path], rounds: int) -> Figures:
+def _say(what: str) -> None:
+    print(f"{time.monotonic() - _BEGAN:6.1f} s  {what}", file=sys.stderr, flush=True)
+
+
+def _measure(bundle: Path, tables: dict[str, Path], rounds: int, at_most: float) -> Figures:
     loaded = load_bundle(bundle)
     matrix = _matrix(loaded, tables["Parquet"])
     bare: list[float] = []
     ours: dict[str, list[Figures]] = {name: [] for name in tables}
-    for _ in range(rounds):
+    longest = 0.0
+    while len(bare) < rounds and (not bare or time.monotonic() - _BEGAN + longest < at_most):
+        began = time.monotonic()
+        _say(f"round {len(bare) + 1} of {rounds}")
         bare.append(_bare_rate(loaded, matrix))
         for name, path in tables.items():
             ours[name].append(_in_a_process(bundle, path))
+        longest = max(longest, time.monotonic() - began)
     base = statistics.median(bare)
     ratios = {
         name: statistics.median(each["rows_per_second"] / there for each, there in zip(values, bare, strict=True))
         for name, values in ours.items()
     }
-    return {"bare_rows_per_second": base, "ours": ours, "ratios": ratios}
+    return {"rounds": len(bare), "bare_rows_per_second": base, "ours": ours, "ratios": ratios}
 
 
 def _matrix(bundle: Bundle, path: Path) -> Any:
@@ -144,22 +156,29 @@ def _one(bundle: Path, path: Path, output: Path) -> Figures:
     few = path.with_name("few.csv")
     synthesize(few, WARM_UP_ROWS, 1)
     score_files(loaded, few, few.with_suffix(".parquet"))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_mb()
     began = time.perf_counter()
     result = score_files(loaded, path, output)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"rows_per_second": result.rows / seconds, "peak_mb": peak / 1024, "grown_mb": (peak - before) / 1024}
+    peak = _peak_mb()
+    return {"rows_per_second": result.rows / seconds, "peak_mb": peak, "grown_mb": peak - before}
+
+
+def _peak_mb() -> float:
+    """The most that was resident. `getrusage` would count what the parent had when it started this process."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(peak) / 1024
 
 
 def _markdown(document: Figures) -> str:
-    rows = [["bare onnxruntime, matrix in memory", figures.number(document["bare_rows_per_second"]), "1", "–"]]
+    rows = [["bare onnxruntime, matrix in memory", figures.number(document["bare_rows_per_second"]), "1", "–", "–"]]
     for name, values in document["ours"].items():
         rate = statistics.median(each["rows_per_second"] for each in values)
-        peak = max(each["peak_mb"] for each in values)
-        rows.append([f"`score` of {name}", figures.number(rate), figures.number(document["ratios"][name]), figures.number(peak)])
+        memory = [figures.number(max(each[figure] for each in values)) for figure in ("peak_mb", "grown_mb")]
+        rows.append([f"`score` of {name}", figures.number(rate), figures.number(document["ratios"][name]), *memory])
     more = f"{document['rows']:,} rows, model {document['algorithm']}, medians of {document['rounds']} rounds"
-    return "\n\n".join([figures.caption(document, more), figures.table(["what", "rows/s", "ratio", "peak RSS MB"], rows)])
+    return "\n\n".join([figures.caption(document, more), figures.table(_HEADER, rows)])
 
 
 if __name__ == "__main__":

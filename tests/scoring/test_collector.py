@@ -55,9 +55,9 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow(_path: Path, lines: str) -> None:
         let.wait(30)
-        written.append(lines)
+        written.extend(lines.splitlines())
 
-    monkeypatch.setattr(collector, "append_bounded", slow)
+    monkeypatch.setattr(telemetry, "append_bounded", slow)
     monkeypatch.setattr(collector, "MAX_QUEUE", 10)
     monkeypatch.setattr(collector, "MAX_QUEUE_BYTES", 2000)
     monkeypatch.setattr(collector, "MAX_ROWS", 3)

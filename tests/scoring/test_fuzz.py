@@ -22,11 +22,16 @@ CHECKS = (
 OPTIONS = ["--phases=coverage,fuzzing", "--max-examples=12", "--seed=5", "--request-timeout=10", "--max-response-time=5"]
 
 
-@pytest.mark.parametrize("settings", [{}, {"plain_json": True, "unknown_categories": "refuse"}], ids=["default", "strict"])
-def test_every_answer_is_described(tmp_path: Path, settings: dict[str, object]) -> None:
+STRICT = {"plain_json": True, "unknown_categories": "refuse"}  # what they change is the answers of /score
+
+
+@pytest.mark.parametrize(
+    ("settings", "paths"), [({}, ()), (STRICT, ("--include-path=/score", "--phases=coverage"))], ids=["default", "strict"]
+)
+def test_every_answer_is_described(tmp_path: Path, settings: dict[str, object], paths: tuple[str, ...]) -> None:
     """Valid requests are answered, invalid ones refused, and none fails, hangs or is let in without a key."""
     with ScoringProcess.start(tmp_path, **settings) as server:
-        done = _schemathesis(server.url, tmp_path)
+        done = _schemathesis(server.url, tmp_path, paths)
         assert done.returncode == 0, done.stdout[-5000:]
         generated = re.search(r"(\d+) generated", done.stdout)
         assert generated
@@ -35,7 +40,7 @@ def test_every_answer_is_described(tmp_path: Path, settings: dict[str, object]) 
         assert "Traceback" not in server.log
 
 
-def _schemathesis(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def _schemathesis(url: str, folder: Path, paths: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     program = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert program
     command = [
@@ -48,5 +53,5 @@ def _schemathesis(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     ]
     environment = {**os.environ, "NO_PROXY": "*"}
     return subprocess.run(
-        [*command, *OPTIONS], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*command, *OPTIONS, *paths], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

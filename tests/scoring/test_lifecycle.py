@@ -211,7 +211,8 @@ def test_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "telemetry.jsonl").mkdir()
     process = launch(tmp_path)
     try:
-        _wait(lambda: "ready.json can't be written" in (tmp_path / "log").read_text())
+        _wait(lambda: "on port " in (tmp_path / "log").read_text())
+        assert "ready.json can't be written" in (tmp_path / "log").read_text()
         port = int((tmp_path / "log").read_text().split("on port ")[1].split()[0])
         answer = httpx.post(f"http://127.0.0.1:{port}/score", content=BODY, headers={"Authorization": f"Bearer {PRIMARY}"})
         assert answer.status_code == 200

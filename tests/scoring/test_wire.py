@@ -303,7 +303,15 @@ def test_metrics(server: ScoringProcess) -> None:
     assert buckets == sorted(buckets)
     assert buckets[-1] == values["bankmlops_request_seconds_count"]
     assert values['bankmlops_model_info{model="bankmarketing",version="1",algorithm="LogisticRegression"}'] == 1
-    for name in ("log_rows_dropped", "log_queue", "waiting_requests", "batch_queue", "explain_queue", "body_buffer_bytes"):
+    for name in (
+        "log_rows_dropped_total",
+        "collector_requests_dropped_total",
+        "log_queue",
+        "waiting_requests",
+        "batch_queue",
+        "explain_queue",
+        "body_buffer_bytes",
+    ):
         assert values[f"bankmlops_{name}"] >= 0
 
 

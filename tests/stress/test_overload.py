@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import statistics
 import time
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
@@ -23,15 +24,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]  # it wants the machine to i
 WAITING = 8
 LAYERS, WIDTH = 60, 1024
 FACTOR = 10
-NORMAL_SECONDS, OVERLOAD_SECONDS = 1.5, 2.0
+NORMAL_SECONDS, WARM_UP_SECONDS, OVERLOAD_SECONDS = 1.5, 0.3, 2.0
 BODY = json.dumps({"data": [YOUNG]}).encode()
 REQUEST = (
     f"POST /score HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {PRIMARY}\r\nConnection: close\r\n"
     f"Content-Length: {len(BODY)}\r\n\r\n"
 ).encode() + BODY
-# What else runs on the machine may double any figure. Without a bound on who waits, the p99 is 60 times the normal one and more.
-TOLERANCE = 4.0
-SLACK_SECONDS = 0.5
+# Without a bound on who waits, the p99 is 60 times the normal one and more.
+TOLERANCE = 2.0
+SLACK_SECONDS = 0.1
+SHARE_ACCEPTED = 0.25  # of what it carries otherwise: to refuse takes time too, and so does whoever asks
 MEMORY_BYTES = 128 * 2**20
 
 
@@ -128,14 +130,23 @@ async def _with_peak(process: psutil.Process, load: Awaitable[list[Outcome]]) ->
 
 
 def test_ten_times_what_it_can_carry(tmp_path: Path) -> None:
-    """The rest is a 503 that says when to come again, what is accepted does not wait long, memory stays, and it ends at once."""
-    _write_slow_bundle(tmp_path / "model")
-    write_service(tmp_path, limits={"waiting_requests": WAITING})
-    with ScoringProcess.serve(tmp_path) as server:
+    """The rest is a 503 that says when to come again, what is accepted does not wait long, memory stays, and it ends at once.
+
+    Nobody is to wait for longer than answers usually take: so much is found out first, and set as a limit.
+    """
+    usual_folder, bounded_folder = tmp_path / "usual", tmp_path / "bounded"
+    for folder in (usual_folder, bounded_folder):
+        _write_slow_bundle(folder / "model")
+    write_service(usual_folder)
+    with ScoringProcess.serve(usual_folder) as server:
+        normal = asyncio.run(_closed_loop(server.port, WAITING, NORMAL_SECONDS))
+        assert {outcome.status for outcome in normal} == {200}
+    usual = statistics.median(outcome.seconds for outcome in normal)
+    write_service(bounded_folder, limits={"waiting_requests": WAITING, "waiting_seconds": usual})
+    with ScoringProcess.serve(bounded_folder) as server:
         port = server.port
         (worker,) = psutil.Process(server.process.pid).children()
-        normal = asyncio.run(_closed_loop(port, WAITING, NORMAL_SECONDS))
-        assert {outcome.status for outcome in normal} == {200}
+        asyncio.run(_closed_loop(port, 1, WARM_UP_SECONDS))
         before, rate = worker.memory_info().rss, len(normal) / NORMAL_SECONDS
         outcomes, peak = asyncio.run(_with_peak(worker, _open_loop(port, FACTOR * rate, OVERLOAD_SECONDS)))
         over = time.perf_counter()
@@ -150,8 +161,9 @@ def test_ten_times_what_it_can_carry(tmp_path: Path) -> None:
     )
     assert {(outcome.status, outcome.has_retry_after) for outcome in refused} == {(503, True)}, figures
     assert len(refused) > len(outcomes) / 2, figures
-    assert len(accepted) > rate * OVERLOAD_SECONDS / TOLERANCE, figures
+    assert len(accepted) > rate * OVERLOAD_SECONDS * SHARE_ACCEPTED, figures
     assert _p99(accepted) < TOLERANCE * _p99(normal) + SLACK_SECONDS, figures
+    print(figures)  # noqa: T201  # they go into the docs
     assert peak - before < MEMORY_BYTES, figures
     assert recovered.status == 200
     assert took < 1.0, figures

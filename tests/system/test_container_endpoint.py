@@ -25,7 +25,7 @@ from support.engine import Engine, wait_until
 pytestmark = pytest.mark.system
 MODEL = Model("bank", "1", "AutoML_1", parity=Parity(0.0, 0, 10))
 ROWS = {"data": [YOUNG, OLD]}
-CONTAINER = DeploymentConfig(name="bank-endpoint", runtime=Runtime.CONTAINER, cpu_cores=0.5, memory_gb=0.5)
+CONTAINER = DeploymentConfig(name="bank-endpoint", runtime=Runtime.CONTAINER, cpu_cores=0.5, memory_gb=0.5, workers=2)
 
 
 @dataclass
@@ -126,6 +126,7 @@ def test_logs_and_insights(endpoints: Endpoints, endpoint: Endpoint) -> None:
     wait_until(lambda: len(endpoints.logs("bank-endpoint")) > lines)
     assert len(telemetry.read_text().splitlines()) == recorded
     assert "serves model bank:1" in endpoints.logs("bank-endpoint")[0]
+    assert endpoints.logs("bank-endpoint")[0].endswith("with 2 workers")
 
 
 def test_updated_and_rolled_back(endpoints: Endpoints, endpoint: Endpoint) -> None:

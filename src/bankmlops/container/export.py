@@ -73,6 +73,11 @@ def _service(backend: Backend, endpoint: Endpoint) -> Mapping[str, object]:
         "model_version": endpoint.model_version,
         "auth_enabled": endpoint.auth_enabled,
         "app_insights": endpoint.app_insights,
+        "workers": endpoint.workers,
+        "cors_origins": list(endpoint.cors_origins),
+        "plain_json": endpoint.plain_json,
+        "unknown_categories": endpoint.unknown_categories,
+        "collect_model_data": endpoint.collect_model_data,
         **digests,
     }
 

@@ -2,7 +2,8 @@
 
 uvloop accepts one in each turn of the event loop. In an overload that leaves the rest in the kernel's queue, where nobody counts
 or refuses them, and who is served at last has waited for seconds. So this looks at how long that queue is: where it is longer
-than workers that keep up would let it be, all that wait are taken in, and those too many are told to come again.
+than workers that keep up would let it be, all that wait are taken in, and those too many are told to come again. A worker that
+has nobody to share with takes in all that wait at any time, so that a request counts from its arrival on.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ _LOG = logging.getLogger("bankmlops.scoring")
 
 
 class Acceptor:
-    """Connections of one listening socket become protocols, until `close`. To be used from the event loop alone."""
+    """Connections of one listening socket become protocols, until `close`. To be used from the event loop alone.
+
+    More than `pile` that wait are taken in at once.
+    """
 
     def __init__(self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol], pile: int) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
-        self._pile = min(pile, PILE)
+        self._pile = pile
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_open = True

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.scoring import docs
-from bankmlops.scoring.asgi import JSON, Headers, Receive, Response, Scope, Send, json_response, send_response, text_response
+from bankmlops.scoring.asgi import (
+    JSON,
+    Headers,
+    Receive,
+    Response,
+    Scope,
+    Send,
+    head_bytes,
+    json_response,
+    send_response,
+    text_response,
+)
 from bankmlops.scoring.batches import Batches
 from bankmlops.scoring.collector import Collected, ModelDataCollector
 from bankmlops.scoring.cors import Cors
 from bankmlops.scoring.exchange import AHEAD, BodyReader, Exchange
 from bankmlops.scoring.explainer import Explainer, Explanation
-from bankmlops.scoring.metrics import Metrics, gauge_lines, model_lines
+from bankmlops.scoring.metrics import Metrics, counter_lines, gauge_lines, model_lines
 from bankmlops.scoring.model import Prediction, Scorer, encode_azure, encode_plain
 from bankmlops.scoring.openapi import openapi_3
 from bankmlops.scoring.refusal import DisconnectedError, RefusedError, invalid, overloaded
 from bankmlops.scoring.service import ServiceFile
+from bankmlops.scoring.small_requests import SmallRequest, SmallRequests
 from bankmlops.scoring.swagger import swagger_2
-from bankmlops.scoring.telemetry import RequestLog, RequestRow
+from bankmlops.scoring.telemetry import MAX_CONTEXT, RequestLog, RequestRow
 
 _LOG = logging.getLogger("bankmlops.scoring")
 _QUIET = frozenset({"/", "/health/live", "/health/ready", "/metrics"})
@@ -36,8 +48,8 @@ class ScoringApp:
     `draining` is set on the way out: not ready, and each answer closes its connection; `retiring` where others serve on: each
     answer closes its connection too, but it stays ready. `gather` makes the service's metrics out of this worker's own.
 
-    `waiting` is how many requests arrived and were not begun; who tells of an arrival counts up, and puts into the scope, under
-    `AHEAD`, how many were ahead of it.
+    `waiting` is how many requests arrived and were not begun. Small ones come by `begin_small` and `small_arrived`, and are
+    answered in turns; the others by ASGI, after `arrived`, whose answer is in the scope under `AHEAD`.
     """
 
     def __init__(self, scorer: Scorer, service_file: ServiceFile, request_log: RequestLog, collector: ModelDataCollector) -> None:
@@ -55,8 +67,9 @@ class ScoringApp:
         self._cors = Cors(service.cors_origins) if service.cors_origins else None
         self._encode = encode_plain if service.plain_json else encode_azure
         limits = service.limits
-        self._inline_bytes = limits.inline_bytes
-        self._waiting_requests = limits.waiting_requests
+        self.inline_bytes = limits.inline_bytes
+        self._limits = limits
+        self._small = SmallRequests(self._answer_together, limits.inline_bytes)
         self._batches: Batches[Prediction] = Batches(scorer.score_batch, limits)
         self._explanations: Batches[Explanation] = Batches(Explainer(scorer, limits).explain, limits)
         self._bodies = BodyReader(limits)
@@ -72,18 +85,43 @@ class ScoringApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; no input makes this raise."""
-        exchange = Exchange(scope)
+        exchange = Exchange.of(scope)
         self.waiting -= AHEAD in scope
         try:
             response = await self._answer(exchange, receive)
         except DisconnectedError:
             self._record(exchange, 499)
             return
-        extra = exchange.identity()
-        if self._cors is not None:
-            extra += self._cors.headers(exchange.headers)
-        await send_response(send, response, extra + _CLOSE if self.draining or self.retiring else extra)
+        extra = self._extra(exchange)
+        await send_response(send, response, extra + _CLOSE if self._is_going else extra)
         self._record(exchange, response.status)
+
+    def arrived(self) -> int:
+        """One more waits; answers how many are ahead of it."""
+        self.waiting += 1
+        return self.waiting - 1
+
+    def begin_small(self, headers: dict[bytes, bytes]) -> Exchange:
+        """The head of a small `POST /score` is there."""
+        return Exchange("POST", "/score", headers)
+
+    def small_arrived(self, request: SmallRequest) -> None:
+        """It is there as a whole: have it answered in one of the next turns, or refuse it where it would wait too long."""
+        exchange = request.exchange
+        exchange.request_bytes = len(request.body)
+        exchange.ahead = self.waiting
+        try:
+            exchange.read_client_id()
+            self._check_queue(exchange)
+        except RefusedError as refused:
+            self._finish(request, self._refused(exchange, refused))
+            return
+        self.waiting += 1
+        self._small.put(request)
+
+    def small_left(self, exchange: Exchange) -> None:
+        """Its caller went away before it was whole."""
+        self._record(exchange, 499)
 
     @property
     def algorithm(self) -> str:
@@ -110,17 +148,65 @@ class ScoringApp:
                 return self._options(b"OPTIONS, POST")
             self._admit(exchange)
             body = await self._bodies.read(exchange, receive)
-            at_once = exchange.path == "/score" and len(body) <= self._inline_bytes
+            at_once = exchange.path == "/score" and len(body) <= self.inline_bytes
             return self._scored(exchange, body, self._scorer.score(body)) if at_once else await self._answer_later(exchange, body)
-        except RefusedError as refused:
-            return exchange.refuse(refused).response()
-        except InvalidRequestError as error:
-            return exchange.refuse(invalid(str(error))).response()
         except DisconnectedError:
             raise
-        except Exception:
-            _LOG.exception("%s %r failed, request_id=%s", exchange.method, exchange.path, exchange.request_id)
-            return exchange.refuse(RefusedError(500, "internal", _INTERNAL)).response()
+        except Exception as error:
+            return self._refused(exchange, error)
+
+    def _answer_together(self, requests: Sequence[SmallRequest]) -> None:
+        """Answer small requests; what is wrong with one touches no other."""
+        self.waiting -= len(requests)
+        admitted = [request for request in requests if self._admits(request)]
+        if not admitted:
+            return
+        answers: Sequence[Prediction | Exception]
+        try:
+            answers = self._scorer.score_together([request.body for request in admitted])
+        except Exception as error:
+            answers = [error] * len(admitted)
+        for request, answer in zip(admitted, answers, strict=True):
+            self._finish(request, self._told(request, answer))
+
+    def _admits(self, request: SmallRequest) -> bool:
+        exchange = request.exchange
+        if request.disconnected:
+            self.small_left(exchange)
+            return False
+        try:
+            self._check_caller(exchange)
+        except RefusedError as refused:
+            self._finish(request, self._refused(exchange, refused))
+            return False
+        return True
+
+    def _told(self, request: SmallRequest, answer: Prediction | Exception) -> Response:
+        if isinstance(answer, Exception):
+            return self._refused(request.exchange, answer)
+        return self._scored(request.exchange, request.body, answer)
+
+    def _finish(self, request: SmallRequest, response: Response) -> None:
+        request.keep_alive = request.keep_alive and not self._is_going
+        request.connection.answer(request, head_bytes(response, self._extra(request.exchange)), response.body)
+        self._record(request.exchange, response.status)
+
+    def _extra(self, exchange: Exchange) -> Headers:
+        extra = exchange.identity()
+        return extra if self._cors is None else extra + self._cors.headers(exchange.headers)
+
+    @property
+    def _is_going(self) -> bool:
+        return self.draining or self.retiring
+
+    def _refused(self, exchange: Exchange, error: Exception) -> Response:
+        """What the caller is told of an error; one that is no refusal is ours, and goes to the log alone."""
+        if isinstance(error, InvalidRequestError):
+            error = invalid(str(error))
+        elif not isinstance(error, RefusedError):
+            _LOG.error("%s %r failed, request_id=%s", exchange.method, exchange.path, exchange.request_id, exc_info=error)
+            error = RefusedError(500, "internal", _INTERNAL)
+        return exchange.refuse(error).response()
 
     def _options(self, allowed: bytes) -> Response:
         more = self._cors.preflight() if self._cors is not None else ()
@@ -130,8 +216,15 @@ class ScoringApp:
         """Refuse a request by its method, the queue, its key or its content's type, before its body is read."""
         if exchange.method != "POST":
             raise RefusedError(405, "method", "Method not allowed: POST would serve", ((b"allow", b"OPTIONS, POST"),))
-        if exchange.ahead >= self._waiting_requests:
+        self._check_queue(exchange)
+        self._check_caller(exchange)
+
+    def _check_queue(self, exchange: Exchange) -> None:
+        limits, ahead = self._limits, exchange.ahead
+        if ahead >= limits.waiting_requests or self._small.seconds_behind(ahead) > limits.waiting_seconds:
             raise overloaded("too many requests wait already: try again")
+
+    def _check_caller(self, exchange: Exchange) -> None:
         exchange.key = self._service_file.current().authenticate(exchange.headers.get(b"authorization"))
         _check_content(exchange.headers)
 
@@ -183,11 +276,11 @@ class ScoringApp:
             "explain_queue": self._explanations.queued,
             "body_buffer_bytes": self._bodies.buffered,
             "log_queue": self._request_log.queued,
-            "log_rows_dropped": self._request_log.dropped,
-            "collector_requests_dropped": self._collector.dropped,
         }
+        counters = {"log_rows_dropped": self._request_log.dropped, "collector_requests_dropped": self._collector.dropped}
         model = {"model": service.model_name, "version": service.model_version, "algorithm": self._scorer.bundle.algorithm}
-        lines = [*self._metrics.lines(), *self._explain_metrics.lines(), *gauge_lines(gauges), *model_lines(model), ""]
+        lines = [*self._metrics.lines(), *self._explain_metrics.lines(), *gauge_lines(gauges)]
+        lines += [*counter_lines(counters), *model_lines(model), ""]
         return "\n".join(lines)
 
     def _record(self, exchange: Exchange, status: int) -> None:
@@ -203,6 +296,7 @@ class ScoringApp:
             exchange.timestamp, exchange.request_id, exchange.client_request_id, exchange.method, exchange.path, status,
             exchange.rows, exchange.request_bytes, duration, exchange.exec_ms, exchange.key,
             service.model, exchange.error, service.app_insights,
+            exchange.headers.get(b"traceparent", b"")[:MAX_CONTEXT] if service.app_insights else b"",
         ))  # fmt: skip
 
 

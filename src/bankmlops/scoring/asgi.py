@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 Scope = MutableMapping[str, Any]
@@ -12,6 +13,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
+STATUS_LINE = {status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 JSON: Headers = ((b"content-type", b"application/json"),)
 TEXT: Headers = ((b"content-type", b"text/plain; charset=utf-8"),)
 
@@ -32,6 +34,16 @@ def json_response(document: object, status: int = 200) -> Response:
 def text_response(text: str, status: int = 200) -> Response:
     """A line of plain text."""
     return Response(status, TEXT, text.encode())
+
+
+def head_bytes(response: Response, extra: Headers = ()) -> bytes:
+    """Status line and headers as they go over the wire, each line ended, without the empty one behind them.
+
+    The values are ours, or were found to hold no control character.
+    """
+    lines = [STATUS_LINE[response.status], b"content-length: %d" % len(response.body)]
+    lines += [name + b": " + value for name, value in response.headers + extra]
+    return b"\r\n".join([*lines, b""])
 
 
 async def send_response(send: Send, response: Response, extra: Headers = ()) -> None:

@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from bankmlops.scoring import telemetry
 from bankmlops.scoring.body import parse_body
-from bankmlops.scoring.telemetry import append_bounded
 
 MAX_QUEUE = 1_000
 MAX_QUEUE_BYTES = 16 * 2**20
 MAX_ROWS = 1_000
 _BATCH_SECONDS = 0.05
+_TOGETHER, _SHARE = 200, 16
 _LOG = logging.getLogger("bankmlops.scoring")
 
 
@@ -80,13 +81,22 @@ class ModelDataCollector:
         while not (self._closing.is_set() and not self._queue):
             self._closing.wait(_BATCH_SECONDS)
             while self._queue:
-                self._write(self._queue.popleft())
+                self._write(self._oldest())
 
-    def _write(self, collected: Collected) -> None:
-        self._bytes -= len(collected.body)
+    def _oldest(self) -> list[Collected]:
+        """Those that are written together: few enough for the file to keep its bound."""
+        oldest: list[Collected] = []
+        size = 0
+        while self._queue and len(oldest) < _TOGETHER and size < telemetry.MAX_FILE_BYTES // _SHARE:
+            oldest.append(self._queue.popleft())
+            size += len(oldest[-1].body)
+        self._bytes -= size
+        return oldest
+
+    def _write(self, collected: list[Collected]) -> None:
         try:
-            append_bounded(self._path, collected.line())
+            telemetry.append_bounded(self._path, "".join(each.line() for each in collected))
         except (OSError, ValueError) as error:
-            self.dropped += 1
+            self.dropped += len(collected)
             _LOG.warning("%s can't be written: %s", self._path.name, type(error).__name__)
             time.sleep(_BATCH_SECONDS)  # a disk that is full is not asked a thousand times a second

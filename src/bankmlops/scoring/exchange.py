@@ -33,19 +33,24 @@ class Exchange:
         "request_bytes", "request_id", "rows", "scheme", "started", "timestamp",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, method: str, path: str, headers: dict[bytes, bytes], ahead: int = 0, scheme: str = "http") -> None:
         self.started = time.perf_counter()
         self.timestamp = time.time()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.scheme: str = scope["scheme"]
-        self.ahead: int = scope.get(AHEAD, 0)
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.method = method
+        self.path = path
+        self.scheme = scheme
+        self.ahead = ahead
+        self.headers = headers
         self.request_id = f"{_PREFIX[0]}{next(_NUMBERS):012x}"
         self.client_request_id = ""
         self.key = self.reason = self.error = ""
         self.rows = self.request_bytes = 0
         self.exec_ms = 0.0
+
+    @classmethod
+    def of(cls, scope: Scope) -> Exchange:
+        """The one of an ASGI connection."""
+        return cls(scope["method"], scope["path"], dict(scope["headers"]), scope.get(AHEAD, 0), scope["scheme"])
 
     def read_client_id(self) -> None:
         """Take the caller's own id, which is echoed and logged. Raises `RefusedError` where it is too long, or no plain text."""

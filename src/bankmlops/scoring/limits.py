@@ -22,6 +22,7 @@ class Limits:
     buffered_bytes: int = 64 * 2**20
     queued_batches: int = 8
     waiting_requests: int = 256
+    waiting_seconds: float = 1.0
     connections: int = 1000
     head_seconds: float = 10.0
     request_seconds: float = 60.0

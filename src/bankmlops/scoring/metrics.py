@@ -59,6 +59,13 @@ def gauge_lines(gauges: Mapping[str, float]) -> Iterator[str]:
         yield f"bankmlops_{name} {value:g}"
 
 
+def counter_lines(counters: Mapping[str, int]) -> Iterator[str]:
+    """What only ever grows."""
+    for name, value in counters.items():
+        yield f"# TYPE bankmlops_{name}_total counter"
+        yield f"bankmlops_{name}_total {value}"
+
+
 def model_lines(model: Mapping[str, str]) -> Iterator[str]:
     """Which model answers, as the labels of an info metric."""
     labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in model.items())

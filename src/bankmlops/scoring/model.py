@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from bankmlops.errors import InvalidRequestError
 from bankmlops.features import matrix_from_rows
 from bankmlops.scoring.body import ScoreRequest, parse_body
 from bankmlops.scoring.bundle import Bundle, open_session
+from bankmlops.scoring.refusal import RefusedError
 from bankmlops.types import UnknownCategories
 
 Array = numpy.ndarray[Any, Any]
@@ -59,6 +61,13 @@ class Scorer:
         """Answer a request on the caller's thread. Raises `RefusedError` or `InvalidRequestError`."""
         return self._score(body, self._session)
 
+    def score_together(self, bodies: Sequence[bytes]) -> list[Prediction | RefusedError | InvalidRequestError]:
+        """Answer requests as one batch on the caller's thread; what is wrong with one is its answer, and not the others'."""
+        try:
+            return list(self._score_as_one(bodies))
+        except (RefusedError, InvalidRequestError) as error:
+            return [error] if len(bodies) == 1 else [self._score_or_error(body) for body in bodies]
+
     def score_batch(self, body: bytes) -> Prediction:
         """The same with every core. Raises the same."""
         return self._score(body, self._batch_session)
@@ -89,6 +98,25 @@ class Scorer:
         probabilities = _run(session, matrix)
         result = self.labels(probabilities) if request.method == "predict" else probabilities.tolist()
         return Prediction(result, len(request.rows), (time.perf_counter() - started) * 1e3)
+
+    def _score_or_error(self, body: bytes) -> Prediction | RefusedError | InvalidRequestError:
+        try:
+            return self.score(body)
+        except (RefusedError, InvalidRequestError) as error:
+            return error
+
+    def _score_as_one(self, bodies: Sequence[bytes]) -> Iterator[Prediction]:
+        started = time.perf_counter()
+        requests = [parse_body(body, self._maximum_rows) for body in bodies]
+        rows = requests[0].rows if len(requests) == 1 else [row for request in requests for row in request.rows]
+        probabilities = _run(self._session, matrix_from_rows(self.bundle.specification, rows, self.unknown_categories))
+        labels = self.labels(probabilities)
+        exec_ms = (time.perf_counter() - started) * 1e3
+        end = 0
+        for request in requests:
+            begin, end = end, end + len(request.rows)
+            result = labels[begin:end] if request.method == "predict" else probabilities[begin:end].tolist()
+            yield Prediction(result, end - begin, exec_ms)
 
     def _try_example(self) -> None:
         try:

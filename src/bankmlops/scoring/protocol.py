@@ -11,18 +11,32 @@ from typing import Any, Protocol
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from bankmlops.scoring.exchange import AHEAD
+from bankmlops.scoring.exchange import AHEAD, Exchange
 from bankmlops.scoring.limits import Limits
+from bankmlops.scoring.small_requests import SmallRequest
 
 _DISCARD_FACTOR = 4
 _CHUNK_FRAME_BYTES = 8
+_DIGITS = 20
 _OFFER = frozenset({b"upgrade", b"connection", b"http2-settings"})
 
 
 class Doorkeeper(Protocol):
     """What the application is told of those who wait at its door and those who don't get in."""
 
-    waiting: int
+    inline_bytes: int
+
+    def arrived(self) -> int:
+        """One more waits; answers how many are ahead of it."""
+
+    def begin_small(self, headers: dict[bytes, bytes]) -> Exchange:
+        """The head of a small `POST /score` is there."""
+
+    def small_arrived(self, request: SmallRequest) -> None:
+        """It is there as a whole, and is to be answered."""
+
+    def small_left(self, exchange: Exchange) -> None:
+        """Its caller went away before it was whole."""
 
     def turned_away(self, reason: str) -> None:
         """Count a request that was refused before the application saw it."""
@@ -42,7 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_open = True
         self._message_open = True
         self._refused = False
-        self._running: RequestResponseCycle | None = None
+        self._running: RequestResponseCycle | SmallRequest | None = None
+        self._small: SmallRequest | None = None
         self._head_bytes = 0
         self._body_bytes = 0
 
@@ -67,7 +82,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._head_bytes += len(data)
-        self._unset_keepalive_if_required()
         try:
             self._feed(data)
         except HttpParserError:
@@ -76,7 +90,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse("head", b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._since = self.loop.time()
         self._message_open = True
         self._body_bytes = 0
@@ -86,8 +101,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse("head", b"431 Request Header Fields Too Large")
         self._head_open = False
         self._head_bytes = 0
-        if not self._refused and not self.parser.should_upgrade():
+        if self._refused or self.parser.should_upgrade():
+            return
+        headers = dict(self.headers)
+        if self._is_small(headers):
+            self._begin_small(headers)
+        else:
             self._begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def _feed(self, data: bytes) -> None:
         """Parse. Where the client offers another protocol (Java's sends `Upgrade: h2c` at first), HTTP/1.1 goes on.
@@ -112,18 +135,59 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in self.headers if name not in _OFFER]
         return b"\r\n".join([*lines, b"", b""])
 
+    def _is_small(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether it is a request to score of a known, small length, and nothing else is left to be done for this client."""
+        length = headers.get(b"content-length", b"")
+        return (
+            self.url == b"/score"
+            and self._is_free()
+            and length.isdigit()
+            and len(length) < _DIGITS
+            and int(length) <= self._door.inline_bytes
+            and not self.flow.write_paused
+            and b"expect" not in headers
+            and self.parser.get_method() == b"POST"
+        )
+
+    def _is_free(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _begin_small(self, headers: dict[bytes, bytes]) -> None:
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self._small = self._running = SmallRequest(self, self._door.begin_small(headers), keep_alive=keep_alive)
+        self.cycle = self._small  # type: ignore[assignment]  # it has what uvicorn looks at
+
     def _begin(self) -> None:
-        begins_at_once = self.cycle is None or self.cycle.response_complete
+        begins_at_once = self._is_free()
+        url, headers = self.url, self.headers
+        super().on_message_begin()  # makes the scope, which a small request does without
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         super().on_headers_complete()
         if begins_at_once:
             self._running = self.cycle
-            self.scope[AHEAD] = self._door.waiting  # type: ignore[literal-required]
-            self._door.waiting += 1
+            self.scope[AHEAD] = self._door.arrived()  # type: ignore[literal-required]
+
+    def answer(self, request: SmallRequest, head: bytes, body: bytes) -> None:
+        """Send the whole answer to a small request; `head` is without the empty line at its end."""
+        if request.disconnected or self.transport.is_closing():
+            return
+        lines = [head, *(b"%b: %b\r\n" % header for header in self.server_state.default_headers)]
+        if not request.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join([*lines, b"\r\n", body]))
+        request.response_started = request.response_complete = True
+        if not request.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._head_bytes -= len(body) + _CHUNK_FRAME_BYTES  # what is left are chunk extensions and trailers
-        if self._body_bytes > _DISCARD_FACTOR * self._limits.body_bytes:
+        if self._small is not None:
+            self._small.body += body  # as long as was declared, at most
+        elif self._body_bytes > _DISCARD_FACTOR * self._limits.body_bytes:
             self._abort()
         elif not self._refused:
             super().on_body(body)
@@ -132,16 +196,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._message_open = False
         self._head_open = True
         self._head_bytes = 0
-        if not self._refused and not self.parser.should_upgrade():
+        if self._refused or self.parser.should_upgrade():
+            return
+        small, self._small = self._small, None
+        if small is None:
             super().on_message_complete()
+        else:
+            small.more_body = False
+            self._door.small_arrived(small)
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
         self._running = self.pipeline[-1][0] if self.pipeline else None
-        super().on_response_complete()
+        if self.pipeline:
+            super().on_response_complete()
+        else:  # uvicorn would set a timer, and `cut_if_overdue` does its work
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._tell_running()
+        if self._small is not None:
+            self._door.small_left(self._small.exchange)
+            self._small = None
         super().connection_lost(exc)
 
     def _seconds_allowed(self) -> float:

@@ -40,6 +40,7 @@ class ScoringServer(uvicorn.Server):
         parent: int,
         each_tick: Callable[[], None],
         on_retired: Callable[[], None],
+        pile: int,
     ) -> None:
         super().__init__(_config(app, limits))
         self._scoring_app = app
@@ -48,6 +49,7 @@ class ScoringServer(uvicorn.Server):
         self._parent = parent
         self._each_tick = each_tick
         self._on_retired = on_retired
+        self._pile = pile
         self._loop: asyncio.AbstractEventLoop | None = None
         self._acceptor: Acceptor | None = None
         self._exit_at = float("inf")
@@ -63,7 +65,7 @@ class ScoringServer(uvicorn.Server):
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        self._acceptor = Acceptor(self._listener, make_protocol, self._limits.waiting_requests)
+        self._acceptor = Acceptor(self._listener, make_protocol, self._pile)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nobody any more, and let those finish who are here."""

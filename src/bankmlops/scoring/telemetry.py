@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import select
 import stat
 import sys
@@ -21,6 +22,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -29,6 +31,9 @@ MAX_FILE_BYTES = 16 * 2**20
 _BATCH_SECONDS = 0.02
 _PIECE_BYTES = select.PIPE_BUF
 _REOPENINGS = 10
+_text = json.encoder.encode_basestring_ascii  # a text as JSON
+MAX_CONTEXT = 55
+_CONTEXT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class RequestRow(NamedTuple):
@@ -48,6 +53,7 @@ class RequestRow(NamedTuple):
     model: str
     error: str
     app_insights: bool
+    traceparent: bytes = b""
 
     def line(self) -> str:
         """A line of the service's log."""
@@ -61,11 +67,13 @@ class RequestRow(NamedTuple):
 
     def telemetry(self) -> str:
         """A line of `telemetry.jsonl`."""
-        document = self._asdict()
-        del document["app_insights"]
-        document["path"] = _bare(self.path)
-        document["timestamp"] = _written(self.timestamp)
-        return json.dumps(document, separators=(",", ":")) + "\n"
+        return (
+            f'{{"timestamp":"{_written(self.timestamp)}","request_id":{_text(self.request_id)},'
+            f'"client_request_id":{_text(self.client_request_id)},"method":{_text(self.method)},"path":{_text(_bare(self.path))},'
+            f'"status":{self.status},"rows":{self.rows},"request_bytes":{self.request_bytes},"duration_ms":{self.duration_ms},'
+            f'"exec_ms":{self.exec_ms},"key":{_text(self.key)},"model":{_text(self.model)},"error":{_text(self.error)},'
+            f'"traceparent":"{_context(self.traceparent)}"}}\n'
+        )
 
 
 class RequestLog:
@@ -185,10 +193,22 @@ def _empty(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
+@lru_cache(maxsize=16)
 def _bare(path: str) -> str:
     """A path that can't forge a second line or hide in one."""
     return json.dumps(path[:200])[1:-1].replace(" ", "%20")
 
 
+def _context(traceparent: bytes) -> str:
+    """The caller's place in its trace, where it is one (W3C Trace Context, "traceparent Header")."""
+    return traceparent.decode("ascii") if traceparent and _CONTEXT.fullmatch(traceparent) else ""
+
+
 def _written(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds = int(timestamp)
+    return f"{_second(seconds)}.{int((timestamp - seconds) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

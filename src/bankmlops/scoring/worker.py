@@ -6,6 +6,7 @@ why not, one byte down when it may; another line up when it retires and accepts 
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import signal
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bankmlops.errors import BankMLOpsError, InvalidRequestError
+from bankmlops.scoring.acceptor import PILE
 from bankmlops.scoring.app import ScoringApp
 from bankmlops.scoring.bundle import load_bundle
 from bankmlops.scoring.collector import ModelDataCollector
@@ -60,6 +62,8 @@ def run_worker(folders: Folders, service: Service, place: Place, supervisor: soc
         _tell(supervisor, {"error": str(error)})
         return 1
     _tell(supervisor, {"algorithm": app.algorithm})
+    gc.collect()
+    gc.freeze()  # the model and all that was imported live as long as the worker: the collector need not look at them again
     try:
         if supervisor.recv(1) == GO:
             server.run(sockets=[])
@@ -93,8 +97,9 @@ def _prepare(folders: Folders, service: Service, place: Place, supervisor: socke
     def publish() -> None:
         place.metrics.publish(place.number, app.metrics_text())
 
+    pile = 0 if service.workers == 1 else min(PILE, service.limits.waiting_requests)
     server = ScoringServer(
-        app, service.limits, place.listener, place.parent, publish, lambda: _tell(supervisor, {"retired": "yes"})
+        app, service.limits, place.listener, place.parent, publish, lambda: _tell(supervisor, {"retired": "yes"}), pile
     )
     signal.signal(RETIRE, server.handle_retirement)
     signal.signal(signal.SIGTERM, server.handle_exit)  # uvicorn would do it too, but the word to end may come before

@@ -6,6 +6,7 @@ from bankmlops.datasets.freezing import FrozenTable, content_sha256, freeze, rea
 from bankmlops.datasets.reading import read_table
 from bankmlops.datasets.sources import PUBLIC_SHA256, PUBLIC_URL, find_source
 from bankmlops.datasets.synthetic import synthesize
+from bankmlops.datasets.synthetic_stream import synthesize_stream
 
 __all__ = [
     "PUBLIC_SHA256",
@@ -20,4 +21,5 @@ __all__ = [
     "read_frozen",
     "read_table",
     "synthesize",
+    "synthesize_stream",
 ]

@@ -26,16 +26,26 @@ def synthesize(path: Path, rows: int, seed: int, *, on_progress: Progress = sile
     The file is there whole or not at all; one that was there is replaced. `on_progress` takes the rows written and `rows`. Raises
     `InvalidRequestError` for what can't be made, `BackendUnavailableError` where the disk refuses.
     """
-    open_writer = _writer_for(path)
-    _check_numbers(rows, seed)
-    with write_errors(path), _new_file(path) as partial, open_writer(partial) as write:
+    check_numbers(rows, seed)
+    with new_table(path, SCHEMA) as write:
         for start in range(0, rows, CHUNK_ROWS):
             count = min(CHUNK_ROWS, rows - start)
             write(bank_rows(seed, start, count))
             on_progress(start + count, rows)
 
 
-def _writer_for(path: Path) -> Callable[[Path], AbstractContextManager[Write]]:
+@contextmanager
+def new_table(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    """Takes the pieces of a table that is written whole or not at all, CSV or Parquet by the path's suffix.
+
+    Raises `InvalidRequestError` for a path that can't serve, `BackendUnavailableError` where the disk refuses.
+    """
+    open_writer = _writer_for(path)
+    with write_errors(path), _new_file(path) as partial, open_writer(partial, schema) as write:
+        yield write
+
+
+def _writer_for(path: Path) -> Callable[[Path, pa.Schema], AbstractContextManager[Write]]:
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise InvalidRequestError(f"{path}: {_shown(path.suffix)} names no format; {', '.join(_WRITERS)} would serve")
@@ -52,7 +62,8 @@ def _new_file(path: Path) -> AbstractContextManager[Path]:
     return whole_file(path)
 
 
-def _check_numbers(rows: int, seed: int) -> None:
+def check_numbers(rows: int, seed: int) -> None:
+    """Raise `InvalidRequestError` where no table has so many rows, or no seed is this number."""
     if rows < 1:
         raise InvalidRequestError(f"rows {rows}: there is nothing to write; 1 or more would serve")
     if seed < 0:
@@ -60,22 +71,22 @@ def _check_numbers(rows: int, seed: int) -> None:
 
 
 @contextmanager
-def _csv_writer(path: Path) -> Iterator[Write]:
+def _csv_writer(path: Path, schema: pa.Schema) -> Iterator[Write]:
     # Arrow would quote the names in the header; no category or name here needs it.
     options = pa.csv.WriteOptions(include_header=False, quoting_style="none")
     with path.open("wb") as file:
-        file.write((",".join(SCHEMA.names) + "\n").encode())
-        with pa.csv.CSVWriter(file, SCHEMA, write_options=options) as writer:
+        file.write((",".join(schema.names) + "\n").encode())
+        with pa.csv.CSVWriter(file, schema, write_options=options) as writer:
             yield writer.write_table
 
 
 @contextmanager
-def _parquet_writer(path: Path) -> Iterator[Write]:
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+def _parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Write]:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         yield writer.write_table
 
 
-_WRITERS: dict[str, Callable[[Path], AbstractContextManager[Write]]] = {
+_WRITERS: dict[str, Callable[[Path, pa.Schema], AbstractContextManager[Write]]] = {
     ".csv": _csv_writer,
     ".parquet": _parquet_writer,
     ".pq": _parquet_writer,

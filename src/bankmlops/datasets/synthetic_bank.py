@@ -66,13 +66,20 @@ class Draw(IntEnum):
     DAYS_SINCE = 15
 
 
-def bank_rows(seed: int, start: int, count: int) -> pa.Table:
-    """`count` rows from row `start` on of the table that `seed` (0 or more) names, with the columns of `SCHEMA`."""
+def bank_rows(seed: int, start: int, count: int, changed: Codes | None = None) -> pa.Table:
+    """`count` rows from row `start` on of the table that `seed` (0 or more) names, with the columns of `SCHEMA`.
+
+    `changed` int64 [count] is 1 for a row of another world: most calls are in the campaign's late months, and how long a call was
+    means the opposite of what it meant.
+    """
     draws = _draws(seed, start, count)
+    changed = numpy.zeros(count, dtype=numpy.int64) if changed is None else changed
     label = _choice(draws[Draw.CLASS], [known.CLASS_SHARES], numpy.zeros(count, dtype=numpy.int64))
-    period = _choice(draws[Draw.PERIOD], _PERIOD_SHARES, label)
-    segment = _PHASES[period] * len(known.CLASSES) + label
-    columns = _client(draws, segment) | _call(draws, segment, period, label) | _history(draws, segment) | _economy(draws, period)
+    period = _choice(draws[Draw.PERIOD], _PERIOD_SHARES, label + len(known.CLASSES) * changed)
+    phase = _PHASES[period] * len(known.CLASSES)
+    segment = phase + label
+    call = _call(draws, segment, period, label) | _duration(draws, phase + (label ^ changed))
+    columns = _client(draws, segment) | call | _history(draws, segment) | _economy(draws, period)
     columns["y"] = _texts(known.CLASSES, label)
     return pa.table([columns[name] for name in COLUMNS], schema=SCHEMA)
 
@@ -107,14 +114,17 @@ def _default(draw: Floats, segment: Codes, job: Codes) -> Codes:
 
 def _call(draws: Floats, segment: Codes, period: Codes, label: Codes) -> dict[str, Any]:
     by_telephone = draws[Draw.CONTACT] >= numpy.array([each.cellular for each in known.PERIODS])[period]
-    durations = [each.durations for each in known.SEGMENTS]
     return {
         "contact": _texts(known.CONTACTS, by_telephone.astype(numpy.int64)),
         "month": _texts([each.month for each in known.PERIODS], period),
         "day_of_week": _texts(known.DAYS, _choice(draws[Draw.DAY], known.DAY_SHARES, label)),
-        "duration": _quantile(draws[Draw.DURATION], known.DURATION_QUANTILES, durations, segment),
         "campaign": 1 + _choice(draws[Draw.CAMPAIGN], _CAMPAIGN_SHARES, segment),
     }
+
+
+def _duration(draws: Floats, segment: Codes) -> dict[str, Any]:
+    durations = [each.durations for each in known.SEGMENTS]
+    return {"duration": _quantile(draws[Draw.DURATION], known.DURATION_QUANTILES, durations, segment)}
 
 
 def _history(draws: Floats, segment: Codes) -> dict[str, Any]:
@@ -172,5 +182,11 @@ def _campaign_shares(head: Sequence[int]) -> list[float]:
 
 
 _PHASES: Codes = numpy.array([each.phase for each in known.PERIODS], dtype=numpy.int64)
-_PERIOD_SHARES = ([each.share_no for each in known.PERIODS], [each.share_yes for each in known.PERIODS])
+_LATE = [20 if each.phase is known.Phase.THAW else 1 for each in known.PERIODS]
+# Of each class in the ordinary world, then in the changed one.
+_PERIOD_SHARES = tuple(
+    [getattr(each, name) * factor for each, factor in zip(known.PERIODS, factors, strict=True)]
+    for factors in ([1] * len(known.PERIODS), _LATE)
+    for name in ("share_no", "share_yes")
+)
 _CAMPAIGN_SHARES = [_campaign_shares(each.campaigns) for each in known.SEGMENTS]

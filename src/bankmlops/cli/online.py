@@ -1,0 +1,221 @@
+"""`bankmlops online`: learn from labels that arrive late, beside the champion, and promote what is better."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bankmlops.cli.command import command, group
+from bankmlops.cli.drawing import draw_model
+from bankmlops.cli.references import registered_model
+from bankmlops.cli.session import Session
+from bankmlops.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from bankmlops.online.loop import OnlineLoop
+    from bankmlops.online.report import OnlineReport
+    from bankmlops.online.stream import Stream
+    from bankmlops.online.training import WindowTraining
+
+application = group("online", "Learn from labels that arrive late, beside the champion, and promote what is better.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The online run's name.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows and labels come from."""
+
+    rows: Annotated[Path | None, typer.Option("--rows", metavar="FILE", help="Rows with request_id and time.")] = None
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="Their labels, with request_id and time of arrival.")
+    ] = None
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", metavar="NAME", help="What this endpoint was asked, with the labels that came back."),
+    ] = None
+    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="What an endpoint's label is called.")] = "y"
+
+    def read(self, session: Session) -> Stream:
+        """The stream. Raises `InvalidRequestError` where none, or two, are named."""
+        from bankmlops.online.stream import read_stream, stream_of
+
+        if self.endpoint and not (self.rows or self.labels):
+            return stream_of(_labelled(session, self.endpoint), self.label)
+        if self.rows and self.labels and not self.endpoint:
+            return read_stream(self.rows, self.labels)
+        raise InvalidRequestError("name the stream: --rows FILE and --labels FILE, or --endpoint NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How the policies learn."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="The champion, NAME or NAME:VERSION: one of the warm-up, if left out."),
+    ] = None
+    warm_up: Annotated[int, typer.Option("--warm-up", help="So many labels start every policy, and are not scored.")] = 3000
+    retrain_every: Annotated[
+        int, typer.Option("--retrain-every", min=0, help="Run AutoML anew after so many labels; 0 is never.")
+    ] = 5000
+    window: Annotated[int, typer.Option("--window", help="How many of the newest labels AutoML takes.")] = 5000
+    minutes: Annotated[float, typer.Option("--minutes", help="The budget of each AutoML run, in minutes.")] = 0.5
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The challenger's random seed.")] = 42
+
+
+@command(
+    application,
+    "run",
+    "bankmlops online run bank --rows stream.csv --labels stream.labels.csv",
+    "bankmlops online run bank --endpoint bank-endpoint --model bank --minutes 1",
+)
+def run(
+    session: Session,
+    name: Name,
+    source: Source,
+    learning: Learning,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Mark it as generated data in every report.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run of this name.")] = False,
+) -> None:
+    """Predict, score and learn a stream, by a champion, by AutoML now and then, and online; one that was ended goes on."""
+    from bankmlops.online.report import alone
+
+    began = time.monotonic()
+    stream, folder = source.read(session), _folder(session, name)
+    with alone(folder):
+        if fresh:
+            _forget(folder)
+        training = _training(session, name, stream, learning, synthetic=synthetic)
+        loop = _loop(session, stream, learning, folder, training)
+        _follow(loop, name)
+        report = _kept(session, name, folder, loop, training, time.monotonic() - began)
+    session.show(report, _draw)
+
+
+@command(application, "status", "bankmlops online status bank", "bankmlops online status bank --json")
+def status(session: Session, name: Name) -> None:
+    """Show what an online run found when it last came to the end of its stream."""
+    from bankmlops.online.report import read_report
+
+    session.show(read_report(_folder(session, name)), _draw)
+
+
+@command(application, "promote", "bankmlops online promote bank --model bank")
+def promote(
+    session: Session,
+    name: Name,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model to make a new version of.")],
+    minimum_score: Annotated[
+        float | None, typer.Option("--minimum-score", help="Register nothing whose AUC_weighted is lower.")
+    ] = None,
+) -> None:
+    """Register the challenger, if it is better than the champion by more than chance and its export repeats it."""
+    from bankmlops.online.report import check_gate, read_report
+
+    report = read_report(_folder(session, name))
+    check_gate(report, minimum_score)
+    session.show(session.backend.register_model(report.run_id, model), draw_model)
+
+
+def _folder(session: Session, name: str) -> Path:
+    from bankmlops.online.report import check_name
+
+    check_name(name)
+    return session.settings.workspace / "online" / name
+
+
+def _forget(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+def _labelled(session: Session, endpoint: str) -> list[Any]:
+    """All of an endpoint's labels, page by page."""
+    rows: list[Any] = []
+    while page := session.backend.list_outcomes(endpoint, rows[-1].number if rows else 0):
+        rows += page
+    if not rows:
+        raise InvalidRequestError(f"no label has come back for endpoint {endpoint!r}; `bankmlops feedback import` takes them in")
+    return rows
+
+
+def _training(session: Session, name: str, stream: Stream, learning: Learning, *, synthetic: bool) -> WindowTraining:
+    from bankmlops.online.training import WindowTraining
+
+    said: set[str] = set()
+
+    def on_run(run: Any) -> None:
+        if run.id not in said:
+            said.add(run.id)
+            session.note(f"AutoML runs on the newest labels: {run.id}")
+
+    return WindowTraining(session.backend, name, stream.label_column, learning.minutes, synthetic, on_run)
+
+
+def _loop(session: Session, stream: Stream, learning: Learning, folder: Path, training: WindowTraining) -> OnlineLoop:
+    from bankmlops.online.loop import OnlineLoop, OnlineSettings
+    from bankmlops.online.training import fetch_bundle
+
+    settings = OnlineSettings(learning.warm_up, learning.retrain_every, learning.window, learning.seed)
+    champion = None
+    if learning.model:
+        model = registered_model(session.backend, learning.model)
+        champion = folder / f"champion-{model.name}-{model.version}"
+        champion.mkdir(exist_ok=True)
+        fetch_bundle(session.backend, model.run_id, champion)
+    return OnlineLoop(stream, settings, folder, training, champion)
+
+
+def _follow(loop: OnlineLoop, name: str) -> None:
+    from bankmlops.cli.progress import counting
+
+    with counting(f"online {name}", "rows") as on_progress:
+        loop.run(on_progress)
+
+
+def _kept(session: Session, name: str, folder: Path, loop: OnlineLoop, training: WindowTraining, seconds: float) -> OnlineReport:
+    """The report, with the run that keeps the challenger: a new one where the stream has gone on since the last."""
+    from bankmlops.online.promotion import report_of, trained_model
+    from bankmlops.online.report import last_report, write_report
+
+    before = last_report(folder)
+    if before and before.fingerprint == loop.fingerprint:
+        return before
+    window = loop.newest_window()
+    config = training.config(training.register(window, folder))
+    outputs = folder / "outputs"
+    shutil.rmtree(outputs, ignore_errors=True)
+    run = session.backend.record_run(trained_model(loop, config, outputs, seconds))
+    report = report_of(name, loop, run.id)
+    write_report(folder, report)
+    return report
+
+
+def _draw(report: OnlineReport) -> Any:
+    from rich.console import Group
+
+    from bankmlops.cli.tables import table
+
+    columns = [
+        ("policy", lambda each: each.policy),
+        ("labels", lambda each: each.rows),
+        ("log loss", lambda each: each.log_loss),
+        ("accuracy", lambda each: each.accuracy),
+        ("AUC_weighted", lambda each: each.AUC_weighted),
+    ]
+    found = report.comparison
+    verdict = "better" if found.is_better else "no better, or by chance"
+    return Group(
+        table(report.scores, columns),
+        f"log loss on the newest {found.rows:,} labels: {found.challenger:.4f}, the champion's {found.champion:.4f}; {verdict}",
+        f"AutoML ran anew {len(report.retrained)} times; the challenger is run {report.run_id}",
+    )

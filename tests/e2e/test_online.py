@@ -1,0 +1,164 @@
+"""The online loop once: an endpoint collects, outcomes come back, a challenger learns from them, and is promoted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bankmlops import client
+from bankmlops.cli.application import run
+from bankmlops.errors import InvalidRequestError
+from bankmlops.local.backend import LocalBackend
+from bankmlops.types import DeploymentConfig, Endpoint, RunStatus
+from support.trained import train
+from support.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+ROWS: list[Mapping[str, object]] = [
+    {"age": 20 + number * 7 % 50, "job": ("student", "retired")[number % 2]} for number in range(900)
+]
+TRUTH = ["no" if int(str(row["age"])) >= 40 else "yes" for row in ROWS]  # the opposite of what the model says
+
+
+@dataclass(frozen=True)
+class Online:
+    """A workspace with an endpoint that was asked for all `ROWS`, and a control server."""
+
+    backend: LocalBackend
+    endpoint: Endpoint
+    folder: Path
+    request_id: str
+    url: str
+
+    def post(self, outcomes: Sequence[Mapping[str, Any]], headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Send outcomes, with the workspace's token unless other headers are given."""
+        headers = self.backend.authorization_header() if headers is None else headers
+        body = {"endpoint": self.endpoint.name, "outcomes": list(outcomes)}
+        return httpx.post(f"{self.url}/feedback", json=body, headers=headers, timeout=60, trust_env=False)
+
+    def outcome(self, row: int, label: str | None = None) -> dict[str, Any]:
+        return {"request_id": self.request_id, "row": row, "label": label or TRUTH[row]}
+
+    def command(self, *words: str) -> int:
+        return run([*words, "--workspace", str(self.folder / "workspace")])
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
+    folder = tmp_path_factory.mktemp("online")
+    trained = train(folder)
+    backend = LocalBackend(trained.workspace.folder)
+    model = backend.register_model(trained.run_id, "bank")
+    endpoint = backend.deploy_model(model, DeploymentConfig("bank-endpoint", collect_model_data=True))
+    try:
+        url = backend.up()
+        client.score(endpoint.scoring_uri, backend.get_keys(endpoint.name).primary, ROWS)
+        copied = folder / "copied"
+        wait_until(lambda: bool(backend.download_telemetry(endpoint.name, copied)))
+        request_id = json.loads((copied / "collected.jsonl").read_text().splitlines()[0])["request_id"]
+        yield Online(backend, endpoint, folder, request_id, url)
+    finally:
+        backend.down()
+        backend.delete_endpoint(endpoint.name)
+
+
+def test_outcomes_over_rest(online: Online) -> None:
+    """With the token a label is stored once; an unknown id, a wrong value and a contradiction are refused in one line each."""
+    assert online.post([online.outcome(0)], {}).status_code == 401
+    first = online.post([online.outcome(0), online.outcome(1), online.outcome(1, "maybe")])
+    assert first.status_code == 200
+    receipt = first.json()
+    assert (receipt["stored"], receipt["repeated"], receipt["refused"]) == (2, 0, 1)
+    assert online.post([online.outcome(0)]).json()["repeated"] == 1
+    for outcome, status in (
+        ({**online.outcome(0), "request_id": "nobody"}, 404),
+        (online.outcome(0, "no" if TRUTH[0] == "yes" else "yes"), 409),
+        (online.outcome(2, "maybe"), 400),
+        ({**online.outcome(2), "row": -1}, 400),
+        ({**online.outcome(2), "extra": 1}, 400),
+    ):
+        answer = online.post([outcome])
+        assert answer.status_code == status, answer.text
+        assert "\n" not in answer.json()["error"]["message"]
+    assert online.post([online.outcome(0)] * 1001).status_code in (400, 413)
+    assert len(online.backend.list_outcomes("bank-endpoint")) == 2
+
+
+def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels from a file are learnt beside the champion; the challenger is a run, and becomes the champion by its gate."""
+    outcomes = online.folder / "outcomes.csv"
+    lines = [f"{online.request_id},{row},{label}" for row, label in enumerate(TRUTH)]
+    outcomes.write_text("request_id,row,y\n" + "\n".join([*lines, f"{online.request_id},0,maybe"]) + "\n")
+    assert online.command("feedback", "import", str(outcomes), "--endpoint", "bank-endpoint", "--json") == 2
+    done = capsys.readouterr()
+    assert json.loads(done.out)["stored"] + json.loads(done.out)["repeated"] == 900
+    assert done.err.startswith(f"{outcomes}, row 901: ")
+
+    words = (
+        "online",
+        "run",
+        "bank",
+        "--endpoint",
+        "bank-endpoint",
+        "--model",
+        "bank:1",
+        "--warm-up",
+        "200",
+        "--retrain-every",
+        "0",
+    )
+    assert online.command(*words, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    scores = {score["policy"]: score["accuracy"] for score in report["scores"]}
+    assert scores["challenger"] > 0.9
+    assert scores["champion"] < 0.1
+    kept = online.backend.get_run(report["run_id"])
+    assert (kept.status, kept.best_algorithm) == (RunStatus.COMPLETED, "OnlineEnsemble")
+    assert {"outputs/prequential.png", "outputs/bundle/model.onnx"} <= set(online.backend.list_artifacts(kept.id))
+    assert online.command(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report
+
+    assert online.command("online", "promote", "bank", "--model", "bank", "--json") == 0
+    promoted = online.backend.get_model("bank")
+    assert (promoted.version, promoted.run_id, promoted.aliases) == ("2", kept.id, ("champion",))
+    online.backend.update_endpoint("bank-endpoint", promoted)
+    key = online.backend.get_keys("bank-endpoint").primary
+    answers = client.score(online.endpoint.scoring_uri, key, ROWS[:50])
+    assert sum(answer == truth for answer, truth in zip(answers, TRUTH, strict=False)) >= 47
+
+
+def test_drawn_in_mlflow(online: Online) -> None:
+    """The curves are metrics over rows, which MLflow draws, one for each policy."""
+    from bankmlops.local.mlflow_store import open_store
+    from bankmlops.local.workspace import LocalWorkspace
+
+    mlflow = open_store(LocalWorkspace(online.folder / "workspace"))
+    experiment = mlflow.get_experiment_by_name("online-bank")
+    (found,) = (run for run in mlflow.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in run.data.tags)
+    for policy in ("champion", "periodic", "challenger"):
+        history = mlflow.get_metric_history(found.info.run_id, f"prequential_log_loss_{policy}")
+        assert [point.step for point in history] == sorted({point.step for point in history})
+        assert len(history) > 10
+    assert any(file.path == "prequential.png" for file in mlflow.list_artifacts(found.info.run_id))
+
+
+def test_recording_half_a_model(online: Online, tmp_path: Path) -> None:
+    """A model without its files is refused, and no run is left of it."""
+    from dataclasses import replace
+
+    from bankmlops.types import AutoMLConfig, Parity, TrainedModel
+
+    config = AutoMLConfig(online.backend.get_dataset("bank"), experiment_name="half")
+    half = TrainedModel(config, tmp_path, "Nothing", {"accuracy": 0.5}, {}, Parity(0.0, 0, 1), {})
+    before = online.backend.list_runs()
+    with pytest.raises(InvalidRequestError, match=r"has no model\.pkl"):
+        online.backend.record_run(half)
+    with pytest.raises(InvalidRequestError, match="experiment name"):
+        online.backend.record_run(replace(half, config=replace(config, experiment_name="a/../b")))
+    assert online.backend.list_runs() == before

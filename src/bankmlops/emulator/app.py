@@ -23,6 +23,7 @@ from bankmlops.emulator import (
     discovery,
     environments,
     jasmine,
+    key_vault,
     metrics,
     models,
     pipeline_graphs,
@@ -30,6 +31,7 @@ from bankmlops.emulator import (
     published_pipelines,
     run_history,
     schedules,
+    script_runs,
     service_front,
     services,
     snapshots,
@@ -58,6 +60,7 @@ MACHINE_LEARNING: tuple[Router, ...] = (
     datastores.router,
     datasets.router,
     environments.router,
+    key_vault.router,
     jasmine.router,
     models.router,
     services.router,
@@ -65,6 +68,7 @@ MACHINE_LEARNING: tuple[Router, ...] = (
     pipeline_runs.router,
     published_pipelines.router,
     schedules.router,
+    script_runs.router,
 )
 PROTECTED = (*RESOURCE_MANAGER, *MACHINE_LEARNING)
 

@@ -18,6 +18,11 @@ from bankmlops.errors import AuthenticationError
 router = Router()
 
 LOGIN_HOST = "https://login.microsoftonline.com"
+# https://learn.microsoft.com/entra/identity-platform/reference-error-codes: AADSTS7000215, in the words that AAD answers.
+_REFUSAL = (
+    "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, "
+    "not the client secret ID, for a secret added to app '{client}'. (`bankmlops emulator env` sets the right one.)"
+)
 
 
 @router.get("/msi/{secret}/token")
@@ -70,7 +75,7 @@ async def service_principal_token(tenant: str, emulator: EmulatorState, body: Ra
         return JSONResponse(
             {
                 "error": "invalid_client",
-                "error_description": "AADSTS7000215: Invalid client secret; `bankmlops emulator env` sets the right one.",
+                "error_description": _REFUSAL.format(client=form.get("client_id", "")[:64]),
                 "error_codes": [7000215],
             },
             401,

@@ -127,7 +127,8 @@ def _publish(emulator: Emulator, job: AutoMLJob, run: Run) -> AutoMLJob:
     for child in sorted(children, key=lambda each: each.iteration):
         if child.id in job.published:
             continue
-        automl_history.add_child(workspace, job.run_id, len(job.published), child, run.primary_metric)
+        places = {each.iteration: job.published.index(each.id) for each in children if each.id in job.published}
+        automl_history.add_child(workspace, job.run_id, len(job.published), child, run.primary_metric, places)
         job = change_job(emulator, job, published=(*job.published, child.id))
     automl_history.show_progress(workspace, job.run_id, run)
     return job

@@ -1,6 +1,6 @@
-"""What goes on without a request: AutoML runs and pipelines are carried out, services are kept alive.
+"""What goes on without a request: AutoML runs and pipelines are carried out, services are kept alive, scripts run.
 
-Two threads look at what is written down and take it further. Nothing is kept in memory alone, so after a crash they go on.
+Three threads look at what is written down and take it further. Nothing is kept in memory alone, so after a crash they go on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules
 from bankmlops.emulator.instance import Emulator
+from bankmlops.emulator.script_keeper import ScriptKeeper
 from bankmlops.emulator.service_keeper import ServiceKeeper
 
 POLL_SECONDS = 0.25
@@ -19,16 +20,18 @@ _LOG = logging.getLogger(__name__)
 
 
 class Background:
-    """The two threads of one emulator."""
+    """The three threads of one emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._stopping = threading.Event()
         self._keeper = ServiceKeeper(emulator)
+        self._scripts = ScriptKeeper(emulator)
         self._threads = [
             threading.Thread(target=self._repeat, args=(self._carry_out,), name="emulator-runs", daemon=True),
-            # The kernel ends a service's process with the thread that started it: this one lives as long as the emulator.
+            # The kernel ends a process with the thread that started it: the next two live as long as the emulator.
             threading.Thread(target=self._repeat, args=(self._keeper.advance,), name="emulator-services", daemon=True),
+            threading.Thread(target=self._repeat, args=(self._scripts.advance,), name="emulator-scripts", daemon=True),
         ]
 
     def start(self) -> None:
@@ -44,6 +47,7 @@ class Background:
         for thread in self._threads:
             thread.join(STOP_SECONDS)
         self._keeper.stop()
+        self._scripts.stop()
         automl_bridge.interrupt(self._emulator)
 
     def _carry_out(self) -> None:

@@ -1,4 +1,4 @@
-"""`bankmlops emulator`: start, stop, status, env, config, run and fault. Words to calls, calls to words."""
+"""`bankmlops emulator`: start, stop, status, env, config, run, record and fault. Words to calls, calls to words."""
 
 from __future__ import annotations
 
@@ -94,6 +94,28 @@ def run(
             home = Home(Path(folder) / "emulator")
             with launch.own(home, _checked_scale(time_scale)) as own:
                 code = _run_against(home, own, command, Path(folder) / "home", subscription)
+    raise typer.Exit(code)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def record(
+    command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND...")],
+    to: Annotated[Path, typer.Option("--to", help="The file, JSON lines; an old one is replaced.")] = Path(
+        "emulator-record.jsonl"
+    ),
+    time_scale: TimeScaleOption = launch.TIME_SCALE,
+    subscription: SubscriptionOption = None,
+) -> None:
+    """Run one command as `run` does, and write what it asked and got, without secrets: to report what the emulator lacks."""
+    file = to.expanduser().absolute()
+    with tempfile.TemporaryDirectory(prefix="bankmlops-emulator-", ignore_cleanup_errors=True) as folder:
+        home = Home(Path(folder) / "emulator")
+        with launch.own(home, _checked_scale(time_scale), file) as own:
+            code = _run_against(home, own, command, Path(folder) / "home", subscription)
+            lacking = ask(own, "/status")["unanswered"]
+    lines = [f"what the command asked and got is in {to}; read it through before you show it to others"]
+    lines += [f"not emulated, asked {each['count']} times: {each['route']}" for each in lacking]
+    typer.echo("\n".join(lines), err=True)
     raise typer.Exit(code)
 
 

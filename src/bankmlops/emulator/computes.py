@@ -18,6 +18,16 @@ router = Router()
 
 _OPERATIONS = "/providers/Microsoft.MachineLearningServices/locations/{location}/computeOperationsStatus/{operation_id}"
 _SCALE = {"minNodeCount": 0, "maxNodeCount": 1, "nodeIdleTimeBeforeScaleDown": "PT120S"}
+_VM_SIZES: tuple[dict[str, Any], ...] = tuple(
+    {"name": name, "vCPUs": cpus, "gpus": 0, "memoryGB": memory, "maxResourceVolumeMB": disk, "osVhdSizeMB": 1047552}
+    for name, cpus, memory, disk in (
+        ("Standard_D2_v2", 2, 7.0, 102400),
+        ("Standard_D3_v2", 4, 14.0, 204800),
+        ("Standard_DS3_v2", 4, 14.0, 28672),
+        ("Standard_DS11_v2", 2, 14.0, 28672),
+        ("Standard_DS12_v2", 4, 28.0, 57344),
+    )
+)
 
 
 @router.get(WS + "/computes")
@@ -31,7 +41,7 @@ async def list_computes(workspace: Workspace) -> dict[str, Any]:
 @router.get("/rp/workspaces" + WS + "/computes/{name}")
 async def get_compute(workspace: Workspace, name: str) -> Document:
     """One compute, or 404."""
-    return _existing(workspace, name)
+    return find_compute(workspace, name)
 
 
 @router.put(WS + "/computes/{name}")
@@ -45,7 +55,7 @@ async def create_compute(workspace: Workspace, name: str, body: JsonBody) -> Res
 @router.patch(WS + "/computes/{name}")
 async def update_compute(workspace: Workspace, name: str, body: JsonBody) -> Response:
     """New scale settings."""
-    _existing(workspace, name)
+    find_compute(workspace, name)
     asked = _asked_properties(body)
     compute = workspace.documents.update("compute", name, lambda document: _scale(document, asked))
     return JSONResponse(compute, 200, headers=_operation_headers(workspace))
@@ -54,9 +64,22 @@ async def update_compute(workspace: Workspace, name: str, body: JsonBody) -> Res
 @router.delete(WS + "/computes/{name}")
 async def delete_compute(workspace: Workspace, name: str) -> Response:
     """It is gone at once."""
-    _existing(workspace, name)
+    find_compute(workspace, name)
     workspace.documents.delete("compute", name)
     return Response(status_code=202, headers=_operation_headers(workspace))
+
+
+@router.post(WS + "/computes/{name}/listNodes")
+async def list_nodes(workspace: Workspace, name: str) -> dict[str, Any]:
+    """The nodes that the scale settings keep up, each idle and without an address."""
+    nodes = int(find_compute(workspace, name)["properties"]["properties"]["currentNodeCount"])
+    return {"nodes": [_node(number) for number in range(nodes)]}
+
+
+@router.get("/subscriptions/{subscription_id}/providers/Microsoft.MachineLearningServices/locations/{location}/vmSizes")
+async def list_vm_sizes() -> dict[str, Any]:
+    """A few of Azure's sizes; a compute of any other can be made too."""
+    return {"amlCompute": [{**each, "family": "", "lowPriorityCapable": True} for each in _VM_SIZES]}
 
 
 @router.get("/subscriptions/{subscription_id}" + _OPERATIONS)
@@ -65,7 +88,20 @@ async def get_operation(operation_id: str) -> dict[str, Any]:
     return {"id": operation_id, "status": "Succeeded", "percentComplete": 100.0}
 
 
-def _existing(workspace: WorkspaceState, name: str) -> Document:
+def _node(number: int) -> dict[str, Any]:
+    """One node; a node that nothing runs on has no run."""
+    return {
+        "nodeId": f"tvmps_{number:08x}",
+        "privateIpAddress": None,
+        "publicIpAddress": None,
+        "port": None,
+        "nodeState": "idle",
+        "runId": None,
+    }
+
+
+def find_compute(workspace: WorkspaceState, name: str) -> Document:
+    """The compute. Raises `NotFoundError`."""
     compute = workspace.documents.get("compute", name)
     if compute is None:
         raise NotFoundError(f"ComputeTargetNotFound: compute {name} is not in workspace {workspace.name}")

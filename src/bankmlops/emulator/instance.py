@@ -37,6 +37,10 @@ class Secrets:
     client_secret: str = field(repr=False)
     user_id: str
 
+    def hidden(self) -> tuple[str, ...]:
+        """Those that nobody else may see."""
+        return self.msi, self.signing_key, self.control, self.client_secret
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:

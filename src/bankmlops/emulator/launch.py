@@ -30,17 +30,22 @@ _MAX_LOG_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How an emulator is started; `port` 0 takes those of last time or free ones, `parent` 0 lets it outlive this command."""
+    """How an emulator is started; `port` 0 takes those of last time or free ones, `parent` 0 lets it outlive this command.
+
+    What it is asked and answers is written into `record`, where one is given.
+    """
 
     ephemeral: bool = False
     time_scale: float = TIME_SCALE
     port: int = 0
     parent: int = 0
+    record: Path | None = None
 
     def words(self) -> list[str]:
         """As arguments of the server."""
         words = ["--time-scale", str(self.time_scale), "--port", str(self.port), "--parent", str(self.parent)]
-        return [*words, *(["--ephemeral"] if self.ephemeral else [])]
+        record = ["--record", str(self.record)] if self.record else []
+        return [*words, *record, *(["--ephemeral"] if self.ephemeral else [])]
 
 
 def start(home: Home, options: Options) -> Running:
@@ -74,12 +79,12 @@ def stop(home: Home) -> bool:
 
 
 @contextmanager
-def own(home: Home, time_scale: float) -> Iterator[Running]:
-    """An ephemeral emulator for the time of the block; it ends with this process, however that ends."""
+def own(home: Home, time_scale: float, record: Path | None = None) -> Iterator[Running]:
+    """An ephemeral emulator for the time of the block; it ends with this process, however that ends. `record` as in `Options`."""
     home.make()
     server = None
     try:
-        server = _spawn(home, Options(ephemeral=True, time_scale=time_scale, parent=os.getpid()))
+        server = _spawn(home, Options(ephemeral=True, time_scale=time_scale, parent=os.getpid(), record=record))
         yield _wait(home, server)
     finally:
         if server is not None:

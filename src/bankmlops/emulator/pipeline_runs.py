@@ -96,15 +96,11 @@ def all_node_statuses(workspace: Workspace, run_id: str) -> Document:
 
 @router.post("/{run_id}/Graph/Shareable/{log}")
 def node_log(workspace: Workspace, run_id: str, log: str, body: JsonBody) -> PlainTextResponse:
-    """The training's log as STDOUT; STDERR is part of it, and JobLog a line on how the step stands."""
+    """The training's iterations and log as STDOUT; STDERR is part of it, and JobLog a line on how the step stands."""
     step = _step(workspace, run_id, _node(body))
     if log == "JobLog":
         return PlainTextResponse(f"step {step.name} is run {step.run_id}: {_status(workspace, step)}\n")
-    container = f"dcid.{step.run_id}"
-    if log != "STDOUT" or WORKER_LOG not in artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG):
-        return PlainTextResponse("")
-    blob = artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG)
-    return PlainTextResponse(blob.path.read_bytes())
+    return PlainTextResponse(_training_log(workspace, step) if log == "STDOUT" else "")
 
 
 @router.post("/{run_id}/Outputs")
@@ -244,6 +240,22 @@ def _step(workspace: WorkspaceState, run_id: str, node_id: str) -> pipeline_jobs
         if step.node_id == node_id:
             return step
     raise NotFoundError(f"pipeline run {run_id} has no node {node_id}")
+
+
+def _training_log(workspace: WorkspaceState, step: pipeline_jobs.StepJob) -> str:
+    """A line an iteration, and what the training itself has written."""
+    if runs.find_run(workspace, step.run_id) is None:
+        return ""
+    lines = [_iteration_line(child["properties"], child["status"]) for child in runs.list_children(workspace, step.run_id)]
+    container = f"dcid.{step.run_id}"
+    if WORKER_LOG in artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG):
+        lines.append(artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG).path.read_text(errors="replace"))
+    return "\n".join(lines)
+
+
+def _iteration_line(properties: Document, status: str) -> str:
+    told = f"{properties['primary_metric']} {properties['score']} in {properties['fit_time']} s, {status}"
+    return f"iteration {properties['iteration']}: {properties['run_algorithm']}, {told}"
 
 
 def _status(workspace: WorkspaceState, step: pipeline_jobs.StepJob) -> str:

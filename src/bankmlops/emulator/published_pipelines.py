@@ -147,6 +147,12 @@ def update_endpoint(workspace: Workspace, endpoint_id: str, body: JsonBody) -> D
     return _endpoint_as_wire(workspace, updated or endpoint)
 
 
+@router.post("/PipelineRuns/PipelineEndpointSubmit/Id/{endpoint_id}/{version}")
+def trigger_version(workspace: Workspace, endpoint_id: str, version: str, body: JsonBody) -> Document:
+    """Start a run of one version of a pipeline endpoint, as `PipelineEndpoint.submit(pipeline_version=)` asks."""
+    return trigger_endpoint(workspace, endpoint_id, body, version)
+
+
 @router.post("/PipelineRuns/PipelineEndpointSubmit/Id/{endpoint_id}")
 def trigger_endpoint(workspace: Workspace, endpoint_id: str, body: JsonBody, pipelineVersion: str = "") -> Document:  # noqa: N803
     """The REST endpoint of a pipeline endpoint: start a run of its default version, or of the version asked for."""

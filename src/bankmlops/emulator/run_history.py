@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bankmlops.emulator import artifacts, filters, runs
+from bankmlops.emulator import artifacts, filters, runs, tokens
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.wire import WS, JsonBody, Workspace
-from bankmlops.errors import NotFoundError
+from bankmlops.errors import InvalidRequestError, NotFoundError
 
 router = Router(prefix="/history/v1.0" + WS)
 
@@ -27,14 +28,18 @@ _EVENTS = {
     "Microsoft.MachineLearning.Run.Canceled": "Canceled",
     "Microsoft.MachineLearning.Run.Cancelled": "Canceled",
 }
+_ERROR = "Microsoft.MachineLearning.Run.Error"
+_WARNING = "Microsoft.MachineLearning.Run.Warning"
 DEFAULT_PAGE = 1000
 NEWEST_FIRST = "CreatedUtc desc"
 
 
 @router.post("/experiments:query")
 def query_experiments(workspace: Workspace, body: JsonBody) -> Document:
-    """The experiments that a filter lets through."""
-    return _page(reversed(workspace.documents.find("experiment")), body)
+    """The experiments that a filter lets through: those in use, unless the view is `All` or `ArchivedOnly`."""
+    view = str(body.get("viewType") or "ActiveOnly")
+    found = [each for each in workspace.documents.find("experiment") if view == "All" or _is_in_view(each, view)]
+    return _page(reversed(found), body)
 
 
 @router.get(_BY_NAME)
@@ -52,14 +57,22 @@ async def create_experiment(workspace: Workspace, experiment: str) -> Document:
 
 @router.patch(_BY_ID)
 async def update_experiment(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
-    """Tags merge; description and archiving replace."""
-    name = runs.get_experiment(workspace, experiment)["name"]
+    """Tags merge; the description replaces; `archive` puts it aside or brings it back."""
+    if body.get("archive") is not None:
+        experiment = runs.set_archived(workspace, experiment, bool(body["archive"]))["experimentId"]
 
     def change(document: Document) -> None:
-        document["tags"].update(body.pop("tags", None) or {})
-        document.update({key: value for key, value in body.items() if value is not None and key in document})
+        document["tags"].update(body.get("tags") or {})
+        document["description"] = body.get("description") or document["description"]
 
-    return workspace.documents.update("experiment", name, change) or {}
+    return workspace.documents.update("experiment", runs.experiment_key(workspace, experiment), change) or {}
+
+
+@router.post(_BY_ID + "/tags:delete")
+async def delete_experiment_tags(workspace: Workspace, experiment: str, body: JsonBody) -> Document:
+    """Take tags away by name."""
+    _delete_tags(workspace, "experiment", runs.experiment_key(workspace, experiment), body)
+    return {"errors": {}}
 
 
 @router.delete(_BY_ID)
@@ -68,7 +81,7 @@ async def delete_experiment(workspace: Workspace, experiment: str) -> Response:
     found = runs.get_experiment(workspace, experiment)
     if next(runs.newest_runs(workspace, found["experimentId"]), None):
         raise NotFoundError(f"experiment {found['name']} has runs, and only an empty one can be deleted")
-    workspace.documents.delete("experiment", found["name"])
+    workspace.documents.delete("experiment", runs.experiment_key(workspace, experiment))
     workspace.documents.delete("experiment_id", found["experimentId"])
     return Response(status_code=200)
 
@@ -82,6 +95,14 @@ def query_runs(workspace: Workspace, experiment: str, body: JsonBody, request: R
     return _page(_candidates(workspace, found["experimentId"], body), body)
 
 
+@router.get("/computes/{compute}/runs")
+def list_of_compute(workspace: Workspace, compute: str, request: Request) -> Document:
+    """The runs that are under way on a compute, newest first."""
+    query = {key.removeprefix("$"): value for key, value in request.query_params.items()}
+    found = [run for run in workspace.documents.find("run") if run["target"] == compute and run["status"] not in runs.FINAL]
+    return _page(reversed(found), query)
+
+
 @router.get("/runs/{run_id}")
 @router.get(_BY_NAME + "/runs/{run_id}")
 @router.get(_BY_ID + "/runs/{run_id}")
@@ -93,7 +114,8 @@ async def get_run(workspace: Workspace, run_id: str) -> Document:
 @router.patch(_BY_NAME + "/runs/{run_id}")
 @router.patch(_BY_ID + "/runs/{run_id}")
 async def change_run(workspace: Workspace, experiment: str, run_id: str, body: JsonBody) -> Document:
-    """Create the run, or change it: properties and tags merge."""
+    """Create the run, or change it: tags merge, and so do properties, none of which changes once it is there."""
+    _check_properties(workspace, run_id, body.get("properties") or {})
     return runs.upsert_run(workspace, _experiment_name(workspace, experiment), run_id, body)
 
 
@@ -104,6 +126,15 @@ def change_runs(workspace: Workspace, experiment: str, body: JsonBody) -> Docume
     name = _experiment_name(workspace, experiment)
     changed = {each["runId"]: runs.upsert_run(workspace, name, each["runId"], each) for each in body["runs"]}
     return {"runs": changed, "errors": {}}
+
+
+@router.get(_BY_NAME + "/runs/{run_id}/token")
+@router.get(_BY_ID + "/runs/{run_id}/token")
+async def get_token(workspace: Workspace, run_id: str) -> Document:
+    """A fresh token for a script, which renews the one that it was started with."""
+    runs.get_run(workspace, run_id)
+    expiry = datetime.now(UTC) + timedelta(seconds=tokens.LIFETIME_SECONDS)
+    return {"token": tokens.issue(workspace.emulator, "https://ml.azure.com"), "expiryTimeUtc": expiry.isoformat()}
 
 
 @router.get(_BY_NAME + "/runs/{run_id}/details")
@@ -141,7 +172,7 @@ def list_children(workspace: Workspace, run_id: str, request: Request) -> Docume
 @router.post(_BY_NAME + "/runs/{run_id}/events")
 @router.post(_BY_ID + "/runs/{run_id}/events")
 async def post_event(workspace: Workspace, run_id: str, body: JsonBody) -> Response:
-    """A start or an end moves the run on; other events are taken note of by nobody."""
+    """A start or an end moves the run on; an error and a warning are written on it; other events are taken note of by nobody."""
     _apply_event(workspace, run_id, body)
     return Response(status_code=200)
 
@@ -152,20 +183,15 @@ def post_events(workspace: Workspace, body: JsonBody) -> Document:
     """Events of several runs."""
     for event in body.get("events") or []:
         _apply_event(workspace, (event.get("data") or {}).get("RunId") or event.get("runId", ""), event)
-    return {"errors": {}}
+    return {"errors": []}
 
 
 @router.delete(_BY_NAME + "/runs/{run_id}/tags")
 @router.delete(_BY_ID + "/runs/{run_id}/tags")
 async def delete_tags(workspace: Workspace, run_id: str, body: JsonBody) -> Document:
     """Take tags away by name."""
-    names = body if isinstance(body, list) else body.get("tags") or []
     runs.get_run(workspace, run_id)
-
-    def change(run: Document) -> None:
-        run["tags"] = {name: value for name, value in run["tags"].items() if name not in names}
-
-    return workspace.documents.update("run", run_id, change) or {}
+    return _delete_tags(workspace, "run", run_id, body)
 
 
 @router.get(_BY_NAME + "/runs/{run_id}/metricsingest/wait")
@@ -175,19 +201,40 @@ async def wait_for_metrics(run_id: str) -> Document:
     return {"isComplete": True, "ingestComplete": True, "runId": run_id}
 
 
+def _check_properties(workspace: WorkspaceState, run_id: str, given: Document) -> None:
+    """Raise `InvalidRequestError` for another value: azureml-core's `Run.add_properties` says that they are immutable."""
+    known = (runs.find_run(workspace, run_id) or {}).get("properties") or {}
+    changed = sorted(name for name, value in given.items() if value is not None and known.get(name, value) != value)
+    if changed:
+        raise InvalidRequestError(f"run {run_id}: properties are immutable, and it has {', '.join(changed)} already; use tags")
+
+
+def _is_in_view(experiment: Document, view: str) -> bool:
+    return bool(experiment["archivedTime"]) == (view == "ArchivedOnly")
+
+
+def _delete_tags(workspace: WorkspaceState, kind: str, key: str, body: Any) -> Document:
+    names = body if isinstance(body, list) else body.get("tags") or []
+
+    def change(document: Document) -> None:
+        document["tags"] = {name: value for name, value in document["tags"].items() if name not in names}
+
+    return workspace.documents.update(kind, key, change) or {}
+
+
 def _experiment_name(workspace: WorkspaceState, experiment: str) -> str:
     found = runs.find_experiment(workspace, experiment)
     return str(found["name"]) if found else experiment
 
 
 def _apply_event(workspace: WorkspaceState, run_id: str, event: Document) -> None:
-    status = _EVENTS.get(str(event.get("name", "")))
-    if status is None:
-        return
-    runs.set_status(workspace, run_id, status)
-    data = event.get("data") or {}
-    if status == "Failed" and data.get("ErrorDetails"):
-        runs.update_run(workspace, run_id, {"error": data["ErrorDetails"]})
+    name, data = str(event.get("name", "")), event.get("data") or {}
+    if name == _ERROR:
+        runs.update_run(workspace, run_id, {"error": data.get("ErrorResponse")})
+    elif name == _WARNING:
+        runs.add_warning(workspace, run_id, str(data.get("Source") or ""), str(data.get("Message") or ""))
+    elif name in _EVENTS:
+        runs.set_status(workspace, run_id, _EVENTS[name])
 
 
 def _candidates(workspace: WorkspaceState, experiment_id: str, query: Document) -> Iterable[Document]:

@@ -9,10 +9,12 @@ from typing import Any
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.wire import now
-from bankmlops.errors import NotFoundError
+from bankmlops.errors import ConflictError, NotFoundError
 
 FINAL = frozenset({"Completed", "Failed", "Canceled"})
+MAX_WARNINGS = 100
 _MERGED = ("properties", "tags")
+_ARCHIVED = "~"  # before an archived experiment's id, in place of its name; no experiment's name begins so
 
 
 def find_experiment(workspace: WorkspaceState, name_or_id: str) -> Document | None:
@@ -29,6 +31,12 @@ def get_experiment(workspace: WorkspaceState, name_or_id: str) -> Document:
     if found is None:
         raise NotFoundError(f"experiment {name_or_id} is not in workspace {workspace.name}")
     return found
+
+
+def experiment_key(workspace: WorkspaceState, name_or_id: str) -> str:
+    """Under which key the experiment's document lies. Raises `NotFoundError`."""
+    experiment = get_experiment(workspace, name_or_id)
+    return f"{_ARCHIVED}{experiment['experimentId']}" if experiment["archivedTime"] else str(experiment["name"])
 
 
 def ensure_experiment(workspace: WorkspaceState, name: str) -> Document:
@@ -49,6 +57,27 @@ def ensure_experiment(workspace: WorkspaceState, name: str) -> Document:
         }
 
     return workspace.documents.get_or_create("experiment", name, create)
+
+
+def set_archived(workspace: WorkspaceState, name_or_id: str, archived: bool) -> Document:
+    """Archive an experiment or bring it back. An archived one leaves its name free: who writes to the name makes another.
+
+    Raises `NotFoundError`, and `ConflictError` where an experiment in use has the name by now.
+    """
+    documents = workspace.documents
+    with documents.store.transaction():
+        experiment = get_experiment(workspace, name_or_id)
+        if bool(experiment["archivedTime"]) == archived:
+            return experiment
+        name, experiment_id = str(experiment["name"]), str(experiment["experimentId"])
+        if not archived and documents.get("experiment", name):
+            raise ConflictError(f"experiment {name} is in use: an archived one can't be reactivated beside another of its name")
+        old, new = (name, f"{_ARCHIVED}{experiment_id}") if archived else (f"{_ARCHIVED}{experiment_id}", name)
+        experiment["archivedTime"] = now() if archived else None
+        documents.delete("experiment", old)
+        documents.put("experiment", new, experiment)
+        documents.put("experiment_id", experiment_id, {"name": new})
+        return experiment
 
 
 def find_run(workspace: WorkspaceState, run_id: str) -> Document | None:
@@ -101,6 +130,15 @@ def set_status(workspace: WorkspaceState, run_id: str, status: str) -> Document:
     if run is None:
         raise NotFoundError(f"Run {run_id} was not found in workspace {workspace.name}")
     return run
+
+
+def add_warning(workspace: WorkspaceState, run_id: str, source: str, message: str) -> None:
+    """Write one more warning on the run; the newest `MAX_WARNINGS` stay."""
+
+    def change(run: Document) -> None:
+        run["warnings"] = [*(run.get("warnings") or []), {"source": source, "message": message}][-MAX_WARNINGS:]
+
+    workspace.documents.update("run", run_id, change)
 
 
 def list_children(workspace: WorkspaceState, run_id: str) -> list[Document]:

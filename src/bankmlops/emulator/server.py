@@ -28,6 +28,7 @@ from bankmlops.emulator.home import Home, Running
 from bankmlops.emulator.inference_server import end_with_parent
 from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX, Addresses, Emulator
 from bankmlops.emulator.proxy import Proxy
+from bankmlops.emulator.recorder import Record, Recorder
 from bankmlops.emulator.upstream import find_upstream
 from bankmlops.errors import BankMLOpsError, ConflictError
 
@@ -63,6 +64,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=1.0, help="the share of an asked budget that AutoML may use")
     parser.add_argument("--port", type=int, default=0, help="the HTTP port; TLS and the proxy take the next two")
     parser.add_argument("--parent", type=int, default=0, help="end with this process, and take the home away")
+    parser.add_argument("--record", type=Path, help="write what is asked and answered into this file")
     return parser.parse_args(words)
 
 
@@ -77,16 +79,32 @@ def _run(home: Home, arguments: argparse.Namespace) -> None:
         stack.callback(emulator.close)
         emulator.addresses = Addresses(*(listener.getsockname()[1] for listener in listeners))
         certificates = prepare_certificates(state / "certificates")
-        asyncio.run(_serve(home, emulator, certificates, listeners, arguments.ephemeral))
+        record = None
+        if arguments.record:
+            record = Record(arguments.record, emulator.secrets.hidden())
+            stack.callback(record.close)
+        asyncio.run(_serve(home, emulator, certificates, listeners, arguments.ephemeral, record))
 
 
 async def _serve(
-    home: Home, emulator: Emulator, certificates: Certificates, listeners: list[socket.socket], ephemeral: bool
+    home: Home,
+    emulator: Emulator,
+    certificates: Certificates,
+    listeners: list[socket.socket],
+    ephemeral: bool,
+    record: Record | None,
 ) -> None:
-    app = create_app(emulator)
+    app: ASGIApp = Recorder(create_app(emulator), record) if record else create_app(emulator)
     http = _Server(_config(app, {}))
     https = _Server(_config(app, {"ssl_keyfile": str(certificates.server_key), "ssl_certfile": str(certificates.server)}))
-    proxy = Proxy(emulator.addresses.https_port, lambda host: is_emulated(emulator, host), find_upstream(os.environ))
+
+    def is_ours(host: str) -> bool:
+        emulated = is_emulated(emulator, host)
+        if record:
+            record.tunnel(host, emulated)
+        return emulated
+
+    proxy = Proxy(emulator.addresses.https_port, is_ours, find_upstream(os.environ))
 
     def stop() -> None:
         http.should_exit = https.should_exit = True

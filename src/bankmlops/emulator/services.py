@@ -122,7 +122,11 @@ def _selected(service: Document, filters: Any) -> bool:
         return False
     if filters.get("modelId") and filters["modelId"] not in [model["id"] for model in models]:
         return False
-    return all(_bears(service["kvTags"], part) for part in filter(None, (filters.get("tags") or "").split(",")))
+    return all(
+        _bears(service[member], part)
+        for name, member in (("tags", "kvTags"), ("properties", "properties"))
+        for part in filter(None, (filters.get(name) or "").split(","))
+    )
 
 
 def _bears(tags: Document, part: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import uuid
 import zipfile
@@ -42,7 +43,7 @@ def get_latest() -> Document:
 @router.get(_TWO + "/{snapshot_id}/metadata")
 def get_metadata(workspace: Workspace, snapshot_id: str) -> Document:
     """The tree of one snapshot."""
-    snapshot = _existing(workspace, snapshot_id)
+    snapshot = find_snapshot(workspace, snapshot_id)
     return {
         "id": snapshot_id,
         "root": snapshot["root"],
@@ -67,7 +68,7 @@ def get_upload_urls(workspace: Workspace, body: JsonBody) -> Document:
 def create(workspace: Workspace, snapshot_id: str, body: JsonBody) -> Response:
     """Keep the tree; its files are those just sent, and the parent's where they did not change. 404 for an unknown parent."""
     parent = body.get("ParentSnapshotId") or EMPTY
-    known: dict[str, str] = dict(_existing(workspace, parent)["files"]) if parent != EMPTY else {}
+    known: dict[str, str] = dict(find_snapshot(workspace, parent)["files"]) if parent != EMPTY else {}
     revisions = (body.get("FileRevisionList") or {}).get("FileNodes") or []
     known.update({_plain(each["FullName"]): _blob_of(workspace, each["BlobUri"]) for each in revisions})
     root = body.get("DirTreeNode") or {}
@@ -82,17 +83,31 @@ def get_zip(workspace: Workspace, snapshot_id: str) -> Document:
     """A signed URL to all files in one archive."""
     name = BlobName(workspace.account, CONTAINER, f"{_FOLDER}/zip/{snapshot_id}.zip")
     if workspace.emulator.blobs.get(name) is None:
-        _write_zip(workspace, _existing(workspace, snapshot_id)["files"], name)
+        _write_zip(workspace, find_snapshot(workspace, snapshot_id)["files"], name)
     return {"zipSasUri": signed_url(name, workspace.account_key, "r")}
 
 
-def _existing(workspace: WorkspaceState, snapshot_id: str) -> Document:
+def find_snapshot(workspace: WorkspaceState, snapshot_id: str) -> Document:
+    """The snapshot. Raises `NotFoundError`."""
     if snapshot_id == EMPTY:
         return {**get_latest(), "files": {}, "properties": {}, "createdTime": now()}
     found = workspace.documents.get("snapshot", snapshot_id)
     if found is None:
         raise NotFoundError(f"snapshot {snapshot_id} is not in workspace {workspace.name}")
     return found
+
+
+def lay_out_snapshot(workspace: WorkspaceState, snapshot_id: str, folder: Path) -> None:
+    """Write the snapshot's files into `folder`. Raises `NotFoundError`, and `InvalidRequestError` for a path out of it."""
+    for path, blob_name in find_snapshot(workspace, snapshot_id)["files"].items():
+        target = (folder / path).resolve()
+        if not target.is_relative_to(folder.resolve()):
+            raise InvalidRequestError(f"snapshot file {path} points out of its folder")
+        blob = workspace.emulator.blobs.get(BlobName(workspace.account, CONTAINER, blob_name))
+        if blob is None:
+            raise NotFoundError(f"snapshot file {path} has no content")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(blob.path, target)
 
 
 def _paths(node: Mapping[str, Any], above: str, depth: int) -> Iterator[str]:

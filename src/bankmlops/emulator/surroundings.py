@@ -6,9 +6,10 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from bankmlops.emulator.home import VARIABLE, Home, Running
-from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX
+from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX, Addresses
 from bankmlops.emulator.proxy_settings import KEPT_NO_PROXY, KEPT_PROXY, bypasses, original_exceptions, original_proxy
 from bankmlops.emulator.runtime_wheel import build_runtime_wheel
 from bankmlops.emulator.workspace_file import workspace_config
@@ -38,14 +39,25 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 def client_environment(home: Home, running: Running, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables to set, over `environ`; HOME is not among them."""
     secrets = json.loads((running.state / "secrets.json").read_text("utf-8"))
-    addresses = running.addresses
-    proxy = f"http://127.0.0.1:{addresses.proxy_port}"
-    exceptions = ",".join([*_LOOPBACK, *_harmless(original_exceptions(environ))])
-    bundle = str(running.state / "certificates" / "bundle.pem")
-    azure_folder = running.state / "azure-config"
-    azure_folder.mkdir(mode=0o700, exist_ok=True)
     return {
         VARIABLE: str(home.folder),
+        **wire_variables(running.state, running.addresses, environ, environ.get("PYTHONPATH", "")),
+        "MSI_ENDPOINT": f"{running.addresses.base_url}/msi/{secrets['msi']}/token",
+        "AZURE_TENANT_ID": secrets["tenant_id"],
+        "AZURE_CLIENT_ID": secrets["client_id"],
+        "AZURE_CLIENT_SECRET": secrets["client_secret"],
+        **_workspace_variables(environ),
+    }
+
+
+def wire_variables(state: Path, addresses: Addresses, environ: Mapping[str, str], python_path: str) -> dict[str, str]:
+    """What leads Azure's names to the emulator, and no credentials."""
+    proxy = f"http://127.0.0.1:{addresses.proxy_port}"
+    exceptions = ",".join([*_LOOPBACK, *_harmless(original_exceptions(environ))])
+    bundle = str(state / "certificates" / "bundle.pem")
+    azure_folder = state / "azure-config"
+    azure_folder.mkdir(mode=0o700, exist_ok=True)
+    return {
         KEPT_PROXY: original_proxy(environ),
         KEPT_NO_PROXY: original_exceptions(environ),
         "HTTPS_PROXY": proxy,
@@ -55,13 +67,8 @@ def client_environment(home: Home, running: Running, environ: Mapping[str, str])
         "REQUESTS_CA_BUNDLE": bundle,
         "CURL_CA_BUNDLE": bundle,
         "SSL_CERT_FILE": bundle,
-        "MSI_ENDPOINT": f"{addresses.base_url}/msi/{secrets['msi']}/token",
-        "AZURE_TENANT_ID": secrets["tenant_id"],
-        "AZURE_CLIENT_ID": secrets["client_id"],
-        "AZURE_CLIENT_SECRET": secrets["client_secret"],
         "AZURE_CONFIG_DIR": str(azure_folder),
-        "PYTHONPATH": _python_path(running, environ),
-        **_workspace_variables(environ),
+        "PYTHONPATH": _python_path(state, python_path),
     }
 
 
@@ -84,10 +91,10 @@ def _workspace_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {} if all(environ.get(name) for name in WORKSPACE_VARIABLES) else named
 
 
-def _python_path(running: Running, environ: Mapping[str, str]) -> str:
+def _python_path(state: Path, given: str) -> str:
     """The module that `AutoMLRun.get_output()` imports, last, so that Microsoft's own comes first where it is there."""
-    wheel = str(build_runtime_wheel(running.state))
-    entries = [entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != wheel]
+    wheel = str(build_runtime_wheel(state))
+    entries = [entry for entry in given.split(os.pathsep) if entry and entry != wheel]
     return os.pathsep.join([*entries, wheel])
 
 

@@ -1,0 +1,166 @@
+"""The process of one script run: its folder from the snapshot, Azure's variables in its environment, its log, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from bankmlops.emulator import runs, script_wrapper, tokens
+from bankmlops.emulator.instance import WorkspaceState
+from bankmlops.emulator.launch import FAMILY
+from bankmlops.emulator.script_jobs import ScriptJob
+from bankmlops.emulator.script_request import ScriptRequest, parse_script_request
+from bankmlops.emulator.snapshots import lay_out_snapshot
+from bankmlops.emulator.surroundings import wire_variables
+from bankmlops.errors import InvalidRequestError
+
+GRACE_SECONDS = 5.0
+MAX_LOG_BYTES = 8 << 20
+_MODULE = "bankmlops.emulator.script_start"
+_KEPT = ("LANG", "LC_ALL", "TMPDIR", "SSL_CERT_DIR", FAMILY)
+
+
+class ScriptProcess:
+    """A running script, and its group."""
+
+    def __init__(self, workspace: WorkspaceState, job: ScriptJob) -> None:
+        """Lay the snapshot out and start. Raises `InvalidRequestError`, `NotFoundError`. The calling thread must live on."""
+        self.started = time.monotonic()
+        self.request = parse_script_request(dict(job.configuration))
+        self.home = workspace.emulator.folder / "scripts" / workspace.id / job.run_id
+        self.root = self.home / "wd"
+        self.log = self.home / "std_log.txt"
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.root.mkdir(parents=True, mode=0o700)
+        lay_out_snapshot(workspace, job.snapshot_id, self.root)
+        self._process = self._start(_words(self.request, self.root, self.home), _environment(workspace, job, self))
+        self._pump = threading.Thread(target=_copy, args=(self._process.stdout, self.log), name=f"log-{job.run_id}", daemon=True)
+        self._pump.start()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it has run for longer than it may."""
+        return time.monotonic() - self.started > self.request.seconds
+
+    def exit_code(self) -> int | None:
+        """The script's exit code, -N where signal N ended it; None while it runs."""
+        code = self._process.poll()
+        if code is not None:
+            self._pump.join(GRACE_SECONDS)
+        return code
+
+    def stop(self) -> None:
+        """Ask the group to end, and end it after `GRACE_SECONDS`. Idempotent."""
+        self._signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_SECONDS)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._pump.join(GRACE_SECONDS)
+
+    def remove(self) -> None:
+        """End what is left of it, and take its folder away."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _start(self, words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _MODULE, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.root,
+            env=dict(environment),
+            start_new_session=True,
+        )
+        folders = {str(self.home / "inputs" / each.name): each.dataset_id for each in self.request.inputs if not each.is_direct}
+        assert process.stdin is not None  # noqa: S101
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(json.dumps({"words": words, "folders": folders}).encode())
+        return process
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _words(request: ScriptRequest, root: Path, home: Path) -> list[str]:
+    inputs = str(home / "inputs")
+    if request.command:
+        shell = shutil.which("bash") or "/bin/sh"
+        return [shell, "-c", " ".join(request.argument(word, inputs) for word in request.command.split(" "))]
+    if not (root / request.script).is_file():
+        raise InvalidRequestError(f"the snapshot has no script {request.script}")
+    return [
+        sys.executable,
+        script_wrapper.__file__,
+        request.script,
+        *(request.argument(word, inputs) for word in request.arguments),
+    ]
+
+
+def _environment(workspace: WorkspaceState, job: ScriptJob, process: ScriptProcess) -> dict[str, str]:
+    """What Azure sets on a node, what the run asks for, and of the emulator's own variables those alone that a client needs."""
+    home = process.home / "home"
+    home.mkdir(mode=0o700)
+    return {
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **process.request.variables,
+        **wire_variables(workspace.emulator.folder, workspace.emulator.addresses, os.environ, python_path=str(process.root)),
+        **_run_variables(workspace, job),
+        **_input_variables(process),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "HOME": str(home),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _run_variables(workspace: WorkspaceState, job: ScriptJob) -> dict[str, str]:
+    """What `Run.get_context()` finds the run by: azureml-core, core/run.py, `_load_scope`."""
+    base = workspace.emulator.base_url
+    run = runs.get_run(workspace, job.run_id)
+    return {
+        "AZUREML_RUN_ID": job.run_id,
+        "AZUREML_ROOT_RUN_ID": str(run["rootRunId"]),
+        "AZUREML_ARM_SUBSCRIPTION": workspace.subscription_id,
+        "AZUREML_ARM_RESOURCEGROUP": workspace.resource_group,
+        "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
+        "AZUREML_ARM_PROJECT_NAME": job.experiment,
+        "AZUREML_EXPERIMENT_ID": str(run["experimentId"]),
+        "AZUREML_WORKSPACE_ID": workspace.id,
+        "AZUREML_WORKSPACE_SCOPE": workspace.path,
+        "AZUREML_EXPERIMENT_SCOPE": f"{workspace.path}/experiments/{job.experiment}",
+        "AZUREML_SERVICE_ENDPOINT": base,
+        "AZUREML_DISCOVERY_SERVICE_ENDPOINT": f"{base}/discovery",
+        "AZUREML_RUN_TOKEN": tokens.issue(workspace.emulator, "https://ml.azure.com"),
+        "AZUREML_RUN_TOKEN_EXPIRY": str(int(time.time()) + tokens.LIFETIME_SECONDS),
+    }
+
+
+def _input_variables(process: ScriptProcess) -> dict[str, str]:
+    """What `run.input_datasets` is made of: azureml-core, core/run.py, `InputDatasets`."""
+    inputs = process.request.inputs
+    folder = process.home / "inputs"
+    values = {each.variable: each.dataset_id if each.is_direct else str(folder / each.name) for each in inputs}
+    listed = ",".join(f"{each.variable}:{each.mechanism}" for each in inputs)
+    return {**values, "AZUREML_DATASET_ENVIRONMENT_VARS": listed} if inputs else {}
+
+
+def _copy(source: Iterable[bytes], log: Path) -> None:
+    """Write the output until it ends; what goes beyond `MAX_LOG_BYTES` is read and dropped: nobody waits on a full pipe."""
+    size = 0
+    with log.open("ab", buffering=0) as file:
+        for line in source:
+            if size < MAX_LOG_BYTES:
+                size += file.write(line[: MAX_LOG_BYTES - size])
+                if size >= MAX_LOG_BYTES:
+                    file.write(b"\n(the log is cut here: it has reached its bound)\n")

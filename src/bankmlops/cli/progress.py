@@ -75,8 +75,12 @@ def describe(run: AnyRun) -> str:
         return "starting"
     if isinstance(run, Run):
         return run.progress or (f"{run.trials} trials" if run.trials else str(run.status))
-    places = (f"{step.name}, step {place} of {len(run.steps)}" for place, step in enumerate(run.steps, 1) if not _is_behind(step))
+    places = (_place(step, place, len(run.steps)) for place, step in enumerate(run.steps, 1) if not _is_behind(step))
     return str(run.status) if run.status.is_final else next(places, str(run.status))
+
+
+def _place(step: StepRun, place: int, steps: int) -> str:
+    return f"{step.name}, step {place} of {steps}" + (f": {step.progress}" if step.progress else "")
 
 
 def _is_behind(step: StepRun) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bankmlops.backend import AnyRun, Backend, wait
+from bankmlops.cli.graph import watching_pipeline
 from bankmlops.cli.progress import watching
 from bankmlops.errors import RunFailedError
+from bankmlops.run_graph import with_progress
 from bankmlops.types import PipelineRun, Run, RunStatus
 
 GRACE_SECONDS = 900.0  # beyond its budget, a run may wait for a machine to be provisioned
@@ -19,8 +21,12 @@ def await_run(backend: Backend, run_id: str, minutes: float) -> Run:
 
 def await_pipeline_run(backend: Backend, run_id: str) -> PipelineRun:
     """The pipeline run when it has completed. Raises `RunFailedError` where it ended otherwise."""
-    with watching("pipeline") as on_change:
-        return completed(wait(backend.get_pipeline_run, run_id, timeout_seconds=PIPELINE_SECONDS, on_change=on_change))
+
+    def read(pipeline_run_id: str) -> PipelineRun:
+        return with_progress(backend.get_pipeline_run(pipeline_run_id), backend.get_run)
+
+    with watching_pipeline() as on_change:
+        return completed(wait(read, run_id, timeout_seconds=PIPELINE_SECONDS, on_change=on_change))
 
 
 def completed(run: AnyRun) -> AnyRun:

@@ -22,11 +22,11 @@ from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictEr
 from bankmlops.local.disk import disk_errors
 from bankmlops.local.log_tail import last_lines
 from bankmlops.local.loopback import OPTIONS
+from bankmlops.local.mlflow_links import announce_pages, first_page
 from bankmlops.local.mlflow_store import silence, store_exists
 from bankmlops.local.workspace import LocalWorkspace
 
 _HOST = "127.0.0.1"
-_PAGE = "/#/experiments?workflowType=machine_learning"  # the pages for training and models, not those for agents
 _START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.2
@@ -62,7 +62,8 @@ def _serve(workspace: LocalWorkspace, wanted_port: int) -> None:
     try:
         url = f"http://{_HOST}:{port}"
         _wait_until_it_answers(server, url, log)
-        print(f"MLflow shows {workspace.folder} at {url}{_PAGE} (Ctrl-C ends it)", flush=True)  # noqa: T201
+        announce_pages(workspace, url)
+        print(f"MLflow shows {workspace.folder} at {url}{first_page(workspace)} (Ctrl-C ends it)", flush=True)  # noqa: T201
         server.wait()
         raise _ended(server, log)
     finally:

@@ -15,6 +15,9 @@ import httpx
 import psutil
 import pytest
 
+from bankmlops.local.mlflow_links import MLflowLinks, announce_pages, mlflow_links
+from bankmlops.local.workspace import LocalWorkspace
+
 if TYPE_CHECKING:
     from support.trained import Trained
 
@@ -38,6 +41,19 @@ def test_the_pages(trained: Trained) -> None:
     finally:
         server.terminate()
         server.communicate(timeout=60)
+
+
+def test_links(trained: Trained) -> None:
+    """While the pages are served, a run and its trials have addresses there; before that there is the command."""
+    assert mlflow_links(trained.workspace, trained.run_id).command == "make mlflow-ui"
+    assert mlflow_links(LocalWorkspace(trained.workspace.folder.parent / "other"), "run") == MLflowLinks()
+    announce_pages(trained.workspace, "http://127.0.0.1:5000")
+    links = mlflow_links(trained.workspace, trained.run_id)
+    run_id = trained.records.read(trained.run_id).mlflow_run_id
+    assert re.fullmatch(rf"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/{run_id}\?workflowType=machine_learning", links.run)
+    assert set(links.children) == {f"{trained.run_id}_0", f"{trained.run_id}_1"}
+    assert mlflow_links(trained.workspace, "other") == MLflowLinks()
+    (trained.workspace.folder_of("mlflow", "ui") / "served.json").unlink()
 
 
 def _look_at(url: str, trained: Trained) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bankmlops.backend import Backend
 from bankmlops.errors import ConflictError, NotFoundError
+from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions
 from bankmlops.types import (
     AutoMLConfig,
     ChildRun,
@@ -22,14 +23,23 @@ from bankmlops.types import (
     EndpointKeys,
     EndpointState,
     KeyName,
+    LabelledRow,
     Model,
+    Outcome,
+    OutcomeReceipt,
     Parity,
     PipelineConfig,
+    PipelineEndpoint,
     PipelineRun,
     PublishedPipeline,
+    RefusedOutcome,
     Run,
     RunStatus,
+    Schedule,
+    ScheduleConfig,
+    ScheduleStatus,
     StepRun,
+    TrainedModel,
     Workspace,
 )
 
@@ -56,10 +66,13 @@ class MemoryBackend(Backend):
         self.runs: list[Run] = []
         self.pipelines: list[PublishedPipeline] = []
         self.pipeline_runs: list[PipelineRun] = []
+        self.pipeline_endpoints: list[PipelineEndpoint] = []
+        self.schedules: dict[str, Schedule] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.served_before: dict[str, tuple[str, str]] = {}
         self.logs: list[list[str]] = [[]]
         self.telemetry: list[Path] = []
+        self.labelled: list[LabelledRow] = []
         self.keys = EndpointKeys("primary-1", "secondary-1")
 
     def authenticate(self) -> Workspace:
@@ -103,10 +116,26 @@ class MemoryBackend(Backend):
         self.calls.append(("resume", run_id))
         return replace(DONE, id=run_id, status=RunStatus.NOT_STARTED, metrics={}, ended=None)
 
+    def continue_run(self, run_id: str, minutes: float, dataset: Dataset | None = None) -> Run:
+        self.calls.append(("continue", run_id, minutes, dataset and dataset.name))
+        return replace(DONE, id="AutoML_8", status=RunStatus.NOT_STARTED, tags={"continues": run_id}, metrics={}, ended=None)
+
+    def record_run(self, trained: TrainedModel) -> Run:
+        self.calls.append(trained)
+        run = replace(DONE, id=f"Online_{len(self.calls)}", best_algorithm=trained.algorithm, metrics=trained.metrics)
+        self.runs.insert(0, run)
+        return run
+
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         self.calls.append(run_id)
         metrics = {"accuracy": 0.9161, "log_loss": 0.21}
         return [ChildRun(f"{run_id}_3", 3, "LightGBM", RunStatus.COMPLETED, 0.9161, metrics, {}, 2.25)]
+
+    def list_trials(self, run_id: str) -> Sequence[ChildRun]:
+        given_up = ChildRun(
+            f"{run_id}_4", 4, "RandomForest", RunStatus.CANCELED, float("nan"), seconds=1.5, error="given up: worse"
+        )
+        return [*self.list_children(run_id), given_up]
 
     def list_artifacts(self, run_id: str) -> Sequence[str]:
         return ["outputs/leaderboard.csv", f"outputs/{run_id}.json"]
@@ -141,6 +170,9 @@ class MemoryBackend(Backend):
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         return replace(self.get_endpoint(name), app_insights=enabled)
 
+    def set_data_collection(self, name: str, enabled: bool) -> Endpoint:
+        return replace(self.get_endpoint(name), collect_model_data=enabled)
+
     def update_endpoint(self, name: str, model: Model) -> Endpoint:
         before = self.get_endpoint(name)
         self.served_before[name] = (before.model_name, before.model_version)
@@ -171,16 +203,30 @@ class MemoryBackend(Backend):
         self.get_endpoint(name)
         return [Path(shutil.copy(path, to)) for path in self.telemetry]
 
+    def record_outcomes(self, name: str, outcomes: Sequence[Outcome]) -> OutcomeReceipt:
+        self.get_endpoint(name)
+        self.calls.append(tuple(outcomes))
+        refusals = tuple(
+            RefusedOutcome(index, "NotFound", f"request {each.request_id!r}: the endpoint has collected no such row")
+            for index, each in enumerate(outcomes)
+            if each.request_id == "nobody"
+        )
+        return OutcomeReceipt(len(outcomes) - len(refusals), 0, len(refusals), refusals)
+
+    def list_outcomes(self, name: str, after: int = 0) -> Sequence[LabelledRow]:
+        self.get_endpoint(name)
+        return [each for each in self.labelled if each.number > after]
+
     def delete_endpoint(self, name: str) -> None:
         self.calls.append(("delete", name))
 
-    def submit_pipeline(self, config: PipelineConfig) -> PipelineRun:
-        self.calls.append(config)
+    def submit_pipeline(self, pipeline: PipelineConfig | Pipeline, options: RunOptions = DEFAULT_OPTIONS) -> PipelineRun:
+        self.calls.append(pipeline if options == DEFAULT_OPTIONS else (pipeline, options))
         return PipelineRun("run-9", "submitted", RunStatus.NOT_STARTED)
 
-    def publish_pipeline(self, config: PipelineConfig, version: str, description: str = "") -> PublishedPipeline:
-        self.calls.append((config, version, description))
-        return PublishedPipeline("id-1", config.name, version, "http://127.0.0.1:1/pipelines/id-1/submit")
+    def publish_pipeline(self, pipeline: PipelineConfig | Pipeline, version: str, description: str = "") -> PublishedPipeline:
+        self.calls.append((pipeline, version, description))
+        return PublishedPipeline("id-1", pipeline.name, version, "http://127.0.0.1:1/pipelines/id-1/submit")
 
     def get_published_pipeline(self, pipeline_id: str) -> PublishedPipeline:
         found = [each for each in self.pipelines if each.id == pipeline_id]
@@ -194,6 +240,68 @@ class MemoryBackend(Backend):
     def disable_pipeline(self, pipeline_id: str) -> None:
         self.calls.append(("disable", pipeline_id))
 
+    def enable_pipeline(self, pipeline_id: str) -> None:
+        self.pipelines = [replace(each, status="Active") if each.id == pipeline_id else each for each in self.pipelines]
+
+    def create_pipeline_endpoint(self, name: str, pipeline_id: str, description: str = "") -> PipelineEndpoint:
+        made = PipelineEndpoint(
+            f"e{len(self.pipeline_endpoints)}", name, f"http://e/{name}", "0", {"0": pipeline_id}, "Active", description
+        )
+        self.pipeline_endpoints.append(made)
+        return made
+
+    def get_pipeline_endpoint(self, endpoint_id: str) -> PipelineEndpoint:
+        for each in self.pipeline_endpoints:
+            if each.id == endpoint_id:
+                return each
+        raise NotFoundError(f"no pipeline endpoint has the id {endpoint_id!r}")
+
+    def list_pipeline_endpoints(self) -> Sequence[PipelineEndpoint]:
+        return self.pipeline_endpoints
+
+    def set_default_pipeline(self, endpoint_id: str, pipeline_id: str) -> PipelineEndpoint:
+        found = self.get_pipeline_endpoint(endpoint_id)
+        version = str(len(found.versions))
+        return self._put(replace(found, versions={**found.versions, version: pipeline_id}, default_version=version))
+
+    def enable_pipeline_endpoint(self, endpoint_id: str) -> None:
+        self._put(replace(self.get_pipeline_endpoint(endpoint_id), status="Active"))
+
+    def disable_pipeline_endpoint(self, endpoint_id: str) -> None:
+        self._put(replace(self.get_pipeline_endpoint(endpoint_id), status="Disabled"))
+
+    def schedule_pipeline(self, config: ScheduleConfig) -> Schedule:
+        self.calls.append(config)
+        self.schedules[config.name] = Schedule(f"s-{config.name}", config, ScheduleStatus.ACTIVE, STARTED, STARTED)
+        return self.schedules[config.name]
+
+    def get_schedule(self, schedule_id: str) -> Schedule:
+        for each in self.schedules.values():
+            if each.id == schedule_id:
+                return each
+        raise NotFoundError(f"no schedule has the id {schedule_id!r}")
+
+    def list_schedules(self) -> Sequence[Schedule]:
+        return tuple(self.schedules.values())
+
+    def pause_schedule(self, schedule_id: str) -> Schedule:
+        return self._set_status(schedule_id, ScheduleStatus.PAUSED)
+
+    def resume_schedule(self, schedule_id: str) -> Schedule:
+        return self._set_status(schedule_id, ScheduleStatus.ACTIVE)
+
+    def delete_schedule(self, schedule_id: str) -> None:
+        del self.schedules[self.get_schedule(schedule_id).config.name]
+
+    def _set_status(self, schedule_id: str, status: ScheduleStatus) -> Schedule:
+        changed = replace(self.get_schedule(schedule_id), status=status)
+        self.schedules[changed.config.name] = changed
+        return changed
+
+    def _put(self, endpoint: PipelineEndpoint) -> PipelineEndpoint:
+        self.pipeline_endpoints = [endpoint if each.id == endpoint.id else each for each in self.pipeline_endpoints]
+        return endpoint
+
     def get_pipeline_run(self, run_id: str) -> PipelineRun:
         steps = (StepRun("prepare", RunStatus.COMPLETED, 0.5), StepRun("automl", RunStatus.COMPLETED, 30.0))
         return self._next(PipelineRun(run_id, "nightly", RunStatus.COMPLETED, steps))
@@ -203,6 +311,16 @@ class MemoryBackend(Backend):
 
     def cancel_pipeline_run(self, run_id: str) -> None:
         self.calls.append(("cancel", run_id))
+
+    def resubmit_pipeline_run(self, run_id: str, from_step: str = "") -> PipelineRun:
+        self.calls.append(("resubmit", run_id, from_step))
+        return PipelineRun("run-10", "submitted", RunStatus.NOT_STARTED, resubmitted_from=run_id)
+
+    def get_step_log(self, run_id: str, step: str) -> Sequence[str]:
+        return [f"{run_id} {step} begins", "done"]
+
+    def download_step_output(self, run_id: str, step: str, output: str, to: Path) -> Path:
+        return to / f"{output}.txt"
 
     def costly_resources(self) -> Sequence[CostlyResource]:
         return [CostlyResource("compute cluster", "automl-cluster")]

@@ -12,11 +12,15 @@ from pathlib import Path
 from dbos import DBOS
 
 from bankmlops.errors import NotFoundError
+from bankmlops.local.pipeline_database import sqlite_database
 from bankmlops.local.pipeline_engine import PipelineEngine
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.pipelines import from_config
 from bankmlops.types import AutoMLConfig, Dataset, Model, PipelineConfig, Run, RunStatus
 
 DATASET = Dataset("bank", "abc", 100, ("age", "y"), "y", "abc" * 20, created=datetime(2026, 1, 2, tzinfo=UTC))
 CONFIG = PipelineConfig("bank-training", AutoMLConfig(dataset=DATASET, tags={"team": "risk"}), "bank")
+PIPELINE = from_config(CONFIG)
 
 
 class Trainer:
@@ -76,7 +80,8 @@ class Trainer:
 @contextmanager
 def launched(system_database: Path, trainer: Trainer) -> Iterator[PipelineEngine]:
     """An engine that runs; DBOS is one a process."""
-    engine = PipelineEngine(system_database, lambda: trainer)  # type: ignore[arg-type, return-value]
+    workspace = LocalWorkspace(system_database.parent / "workspace")
+    engine = PipelineEngine(sqlite_database(system_database), lambda: trainer, workspace)  # type: ignore[arg-type, return-value]
     engine.launch()
     try:
         yield engine

@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container soak bench-automl bench-scoring bench-batch bench-emulator lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,11 +40,11 @@ check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in
 	$(bin)/mypy
 	$(bin)/python -m pytest -q -m "not slow and not system" --numprocesses $(JOBS) --dist loadfile tests/test_architecture.py tests/unit
 
-test: $(venv)/dev.stamp ## Every test that needs Python alone, with line coverage
+test: $(venv)/dev.stamp ## The tests that need Python alone, with line coverage
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
-	$(bin)/python -m pytest -q -m "not system" --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(bin)/python -m pytest -q -m "not system and not long" --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 image: $(venv)/local.stamp ## Build the scoring image, on BASE_IMAGE or what can be had, and print its name
 	@PYTHON=$(bin)/python docker/build-image $(BASE_IMAGE)
@@ -53,9 +53,14 @@ test-container: $(venv)/dev.stamp ## Build, run and export the scoring container
 	tests/install-system-packages engine
 	$(bin)/python -m pytest -q tests/system/test_scoring_image.py tests/system/test_container_*.py $(ARGS)
 
-test-system: $(venv)/system.stamp ## Install a browser, ab and what else the system tests need, and run them
+test-system: $(venv)/system.stamp ## Install a browser, ab and what else the system tests need, and run them and the long ones
 	tests/install-system-packages
-	$(bin)/python -m pytest -q -m system $(ARGS)
+	$(bin)/python -m pytest -q -m "system or long" $(ARGS)
+
+test-faults: $(venv)/dev.stamp ## Kill, stop, fill, lock and cut off what pipelines stand on, again and again: minutes
+	tests/install-system-packages postgres
+	BANKMLOPS_LONG_TESTS=1 $(bin)/python -m pytest -q tests/faults -o junit_family=xunit1 --junitxml=build/faults.xml $(ARGS)
+	$(bin)/python benchmarks/faults.py build/faults.xml
 
 soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on the scoring service: nothing may grow
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(bin)/python -m pytest -q -s --timeout=0 tests/stress/test_soak.py $(ARGS)
@@ -71,6 +76,9 @@ bench-batch: $(venv)/dev.stamp ## Batch scoring against bare onnxruntime
 
 bench-emulator: $(venv)/dev.stamp ## The emulator's start-up and its own time a request
 	$(bin)/python benchmarks/emulator.py $(ARGS)
+
+bench-pipelines: $(venv)/dev.stamp ## What the pipeline engine costs a step, and the triggers that it accepts a second
+	PYTHONPATH=tests $(bin)/python benchmarks/pipelines.py $(ARGS)
 
 lock: ## Make the locks anew (needs uv on the PATH)
 	requirements/compile.sh

@@ -18,7 +18,10 @@ from types import FrameType
 from typing import TypeVar
 
 from bankmlops.errors import BackendUnavailableError
+from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions
 from bankmlops.types import (
+    AccessToken,
+    AuditEntry,
     AutoMLConfig,
     ChildRun,
     CostlyResource,
@@ -28,11 +31,20 @@ from bankmlops.types import (
     Endpoint,
     EndpointKeys,
     KeyName,
+    LabelledRow,
     Model,
+    NewAccessToken,
+    Outcome,
+    OutcomeReceipt,
     PipelineConfig,
+    PipelineEndpoint,
     PipelineRun,
     PublishedPipeline,
     Run,
+    Schedule,
+    ScheduleConfig,
+    TokenScope,
+    TrainedModel,
     Workspace,
 )
 
@@ -101,8 +113,27 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def continue_run(self, run_id: str, minutes: float, dataset: Dataset | None = None) -> Run:
+        """Start a run that goes on from the trials of one that has ended, however it did, for so many minutes more.
+
+        On another `dataset` its best configurations are tried first. The tags say what the time bought. Raises `NotFoundError`,
+        `ConflictError` while the run has not ended, and `InvalidRequestError` where the backend can't go on.
+        """
+
+    @abstractmethod
+    def record_run(self, trained: TrainedModel) -> Run:
+        """Keep a model that was trained elsewhere as a completed run, with its files, so that `register_model` serves it as any.
+
+        Raises `InvalidRequestError` where a file is missing, or where the backend takes no such runs.
+        """
+
+    @abstractmethod
     def list_children(self, run_id: str) -> Sequence[ChildRun]:
         """The leaderboard: finished trials and ensembles, best first by the primary metric. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_trials(self, run_id: str) -> Sequence[ChildRun]:
+        """Every trial that has ended, by number: those that were given up, killed or failed too. Raises `NotFoundError`."""
 
     @abstractmethod
     def list_artifacts(self, run_id: str) -> Sequence[str]:
@@ -149,6 +180,13 @@ class Backend(ABC):
         """Turn telemetry on or off. Raises `NotFoundError`."""
 
     @abstractmethod
+    def set_data_collection(self, name: str, enabled: bool) -> Endpoint:
+        """Keep the inputs and answers of requests, or no longer: it counts from the next one on.
+
+        Raises `NotFoundError`, and `InvalidRequestError` where the backend can't switch it.
+        """
+
+    @abstractmethod
     def update_endpoint(self, name: str, model: Model) -> Endpoint:
         """Serve another model under the same address and keys; `rollback_endpoint` goes back to the one before.
 
@@ -184,18 +222,40 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def record_outcomes(self, name: str, outcomes: Sequence[Outcome]) -> OutcomeReceipt:
+        """Join true labels to the requests that the endpoint collected, by their ids; what is stored is on the disk.
+
+        One that came before counts once. One of an unknown request, with a label that is no class of the model, or against the
+        label that the row has, is refused in the receipt. At most 10,000 at once. Raises `NotFoundError` for an unknown endpoint,
+        and `InvalidRequestError` where the backend keeps no inputs to join them to.
+        """
+
+    @abstractmethod
+    def list_outcomes(self, name: str, after: int = 0) -> Sequence[LabelledRow]:
+        """Rows with their true labels in the order of arrival, from the one after the number `after` on; at most 10,000.
+
+        Raises as `record_outcomes` does.
+        """
+
+    @abstractmethod
     def delete_endpoint(self, name: str) -> None:
         """Take it down; one that is not there is no error."""
 
     # Pipelines
 
     @abstractmethod
-    def submit_pipeline(self, config: PipelineConfig) -> PipelineRun:
-        """Start a pipeline run that outlives this process (`up` must have been called)."""
+    def submit_pipeline(self, pipeline: PipelineConfig | Pipeline, options: RunOptions = DEFAULT_OPTIONS) -> PipelineRun:
+        """Start a pipeline run that outlives this process (`up` must have been called).
+
+        Raises `InvalidRequestError` for a pipeline that does not fit together or that the backend can't run.
+        """
 
     @abstractmethod
-    def publish_pipeline(self, config: PipelineConfig, version: str, description: str = "") -> PublishedPipeline:
-        """Make it an immutable REST endpoint. Raises `ConflictError` where this name and version exist with other content."""
+    def publish_pipeline(self, pipeline: PipelineConfig | Pipeline, version: str, description: str = "") -> PublishedPipeline:
+        """Make it an immutable REST endpoint. Raises `ConflictError` where this name and version exist with other content.
+
+        Raises `InvalidRequestError` as `submit_pipeline` does.
+        """
 
     @abstractmethod
     def get_published_pipeline(self, pipeline_id: str) -> PublishedPipeline:
@@ -210,6 +270,65 @@ class Backend(ABC):
         """Refuse further triggers (idempotent). Raises `NotFoundError`."""
 
     @abstractmethod
+    def enable_pipeline(self, pipeline_id: str) -> None:
+        """Take triggers again (idempotent). Raises `NotFoundError`."""
+
+    @abstractmethod
+    def create_pipeline_endpoint(self, name: str, pipeline_id: str, description: str = "") -> PipelineEndpoint:
+        """A stable address whose default version is this published pipeline.
+
+        Raises `NotFoundError`, and `ConflictError` where the name is taken.
+        """
+
+    @abstractmethod
+    def get_pipeline_endpoint(self, endpoint_id: str) -> PipelineEndpoint:
+        """One pipeline endpoint. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_pipeline_endpoints(self) -> Sequence[PipelineEndpoint]:
+        """Every pipeline endpoint, by name."""
+
+    @abstractmethod
+    def set_default_pipeline(self, endpoint_id: str, pipeline_id: str) -> PipelineEndpoint:
+        """Have the endpoint run this published pipeline from now on, which becomes a version of it. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def enable_pipeline_endpoint(self, endpoint_id: str) -> None:
+        """Take triggers again (idempotent). Raises `NotFoundError`."""
+
+    @abstractmethod
+    def disable_pipeline_endpoint(self, endpoint_id: str) -> None:
+        """Refuse further triggers (idempotent). Raises `NotFoundError`."""
+
+    @abstractmethod
+    def schedule_pipeline(self, config: ScheduleConfig) -> Schedule:
+        """Run a published pipeline, or what stands behind a pipeline endpoint, by the clock or on new data.
+
+        Raises `NotFoundError` for an unknown pipeline, `ConflictError` where the name is taken, and `InvalidRequestError` for
+        what can't serve or what the backend does not have.
+        """
+
+    @abstractmethod
+    def get_schedule(self, schedule_id: str) -> Schedule:
+        """How the schedule stands. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def list_schedules(self) -> Sequence[Schedule]:
+        """Every schedule, by name."""
+
+    @abstractmethod
+    def pause_schedule(self, schedule_id: str) -> Schedule:
+        """Fire no more (idempotent). Raises `NotFoundError`, and `ConflictError` where it is past its end."""
+
+    @abstractmethod
+    def resume_schedule(self, schedule_id: str) -> Schedule:
+        """Fire again, from now on (idempotent): what fell into the pause is not made up for. Raises as `pause_schedule` does."""
+
+    @abstractmethod
+    def delete_schedule(self, schedule_id: str) -> None:
+        """Forget it; its runs stay. Raises `NotFoundError`, and `InvalidRequestError` where the backend can only pause it."""
+
+    @abstractmethod
     def get_pipeline_run(self, run_id: str) -> PipelineRun:
         """How a pipeline run stands, however it was started. Raises `NotFoundError`."""
 
@@ -221,6 +340,22 @@ class Backend(ABC):
     def cancel_pipeline_run(self, run_id: str) -> None:
         """End it and what it trains; a finished run stays as it is. Raises `NotFoundError`."""
 
+    @abstractmethod
+    def resubmit_pipeline_run(self, run_id: str, from_step: str = "") -> PipelineRun:
+        """Run it again as a run of its own that takes over the results of its finished steps, but not from `from_step` on.
+
+        Raises `NotFoundError`, `ConflictError` while it goes on, and `InvalidRequestError` for an unknown step, where a completed
+        run is asked for without one, and where the backend can't.
+        """
+
+    @abstractmethod
+    def get_step_log(self, run_id: str, step: str) -> Sequence[str]:
+        """The newest lines of a step's log, oldest first; at most 5,000. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def download_step_output(self, run_id: str, step: str, output: str, to: Path) -> Path:
+        """Copy a file that a step gave into the folder `to`. Raises `NotFoundError`, `InvalidRequestError` where it is text."""
+
     # Costs
 
     @abstractmethod
@@ -230,6 +365,32 @@ class Backend(ABC):
     @abstractmethod
     def release(self, resource: CostlyResource) -> None:
         """Delete one of them (idempotent)."""
+
+
+class ControlDesk(ABC):
+    """What only the owner of a local workspace does: give tokens for its control server, and read who did what.
+
+    Azure has Microsoft Entra ID and its activity log for that.
+    """
+
+    @abstractmethod
+    def create_token(self, name: str, scope: TokenScope, days: float | None) -> NewAccessToken:
+        """A token that ends after `days` (None: when it is revoked), with its secret, which is told this once.
+
+        Raises `InvalidRequestError`, and `ConflictError` where a token of this name lives.
+        """
+
+    @abstractmethod
+    def list_tokens(self) -> Sequence[AccessToken]:
+        """Every token, newest first; revoked ones too."""
+
+    @abstractmethod
+    def revoke_token(self, name: str) -> AccessToken:
+        """End a token at once. Raises `NotFoundError`."""
+
+    @abstractmethod
+    def audit(self, limit: int) -> Sequence[AuditEntry]:
+        """The newest entries of the audit log, the newest last. Raises `InvalidRequestError` for a limit that can't serve."""
 
 
 AnyRun = TypeVar("AnyRun", Run, PipelineRun)

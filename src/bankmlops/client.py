@@ -101,17 +101,36 @@ def example_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def trigger(endpoint: str, header: Mapping[str, str], experiment_name: str) -> str:
-    """Start a run of a published pipeline over REST, and answer its id.
+def trigger(
+    endpoint: str,
+    header: Mapping[str, str],
+    experiment_name: str,
+    parameters: Mapping[str, str | int | float | bool] | None = None,
+) -> str:
+    """Start a run of a published pipeline over REST, with these parameters, and answer its id.
 
-    `header` is a backend's `authorization_header`. Raises `AuthenticationError`, `NotFoundError`, `ConflictError` (disabled) or
-    `BackendUnavailableError`.
+    `header` is a backend's `authorization_header`. Raises `AuthenticationError`, `NotFoundError`, `ConflictError` (disabled),
+    `InvalidRequestError` for a parameter, or `BackendUnavailableError`.
     """
-    answer = _json(endpoint, _send("POST", endpoint, header, encode({"ExperimentName": experiment_name})))
+    body = {"ExperimentName": experiment_name, **({"ParameterAssignments": dict(parameters)} if parameters else {})}
+    answer = _json(endpoint, _send("POST", endpoint, header, encode(body)))
     run_id = answer.get("Id") if isinstance(answer, dict) else None
     if not isinstance(run_id, str) or not run_id:
         raise BackendUnavailableError(f"{endpoint} answered no run id")
     return run_id
+
+
+def page_address(base_url: str, header: Mapping[str, str]) -> str:
+    """The address of the control server's page at `base_url`, with a code that signs a browser in once, within a minute.
+
+    `header` is a backend's `authorization_header`. Raises as `trigger` does.
+    """
+    address = f"{base_url}/session/codes"
+    answer = _json(address, _send("POST", address, header, encode({})))
+    code = answer.get("Code") if isinstance(answer, dict) else None
+    if not isinstance(code, str) or not code:
+        raise BackendUnavailableError(f"{address} answered no code")
+    return f"{base_url}/ui#code={code}"
 
 
 def bearer(key: str | None) -> dict[str, str]:

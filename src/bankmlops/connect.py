@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bankmlops.backend import Backend
+from bankmlops.backend import Backend, ControlDesk
 from bankmlops.errors import InvalidRequestError
 
 BACKENDS = ("local", "azure")
@@ -26,6 +26,34 @@ def connect(backend: str, workspace: Path) -> Backend:
         raise InvalidRequestError(
             f"the {backend} backend needs {missing}, which is not installed: pip install 'bankmlops[{backend}]'"
         ) from error
+
+
+def run_worker(backend: str, workspace: Path, drain_seconds: float) -> None:
+    """Carry out pipelines' steps until a signal ends this process; see `bankmlops.local.pipeline_worker`.
+
+    Raises `InvalidRequestError` where there can be none: Azure's clusters are its own, and SQLite serves one process alone.
+    """
+    if backend != "local":
+        raise InvalidRequestError(
+            f"--backend {backend}: only the local backend has workers; Azure ML runs steps on its own clusters"
+        )
+    from bankmlops.local.pipeline_worker import run_worker as run_here
+
+    run_here(workspace, drain_seconds)
+
+
+def control_desk(backend: str, workspace: Path) -> ControlDesk:
+    """The tokens and the audit log of a local workspace's control server.
+
+    Raises `InvalidRequestError` on Azure, which has its own: Microsoft Entra ID, and the activity log.
+    """
+    if backend != "local":
+        raise InvalidRequestError(
+            f"--backend {backend}: tokens and the audit log are the local backend's; Azure has Entra ID and its activity log"
+        )
+    from bankmlops.local.control_desk import LocalControlDesk
+
+    return LocalControlDesk(workspace)
 
 
 def _local(workspace: Path) -> Backend:

@@ -34,6 +34,15 @@ class DataSource:
     description: str = ""
 
 
+class StreamDrift(StrEnum):
+    """How the world of a generated stream changes over its length."""
+
+    NONE = "none"
+    SUDDEN = "sudden"
+    GRADUAL = "gradual"
+    RECURRING = "recurring"
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """An immutable version of a table. `sha256` is of the content as registered; `label_column` is the column to predict."""
@@ -94,6 +103,14 @@ class Featurization:
         return ", ".join([str(self.mode), *(f"{name}: {purpose}" for name, purpose in purposes.items())])
 
 
+class Device(StrEnum):
+    """What learners fit on. `AUTO` is what they can use."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @dataclass(frozen=True, slots=True)
 class AutoMLConfig:
     """What an AutoML classification run is asked for; the names are those of Azure ML's `AutoMLConfig`.
@@ -124,6 +141,7 @@ class AutoMLConfig:
     enable_stack_ensemble: bool = False
     model_explainability: bool = True
     random_seed: int = 42
+    device: Device = Device.AUTO
     compute_target: str = "automl-cluster"
     tags: Mapping[str, str] = field(default_factory=_empty)
 
@@ -159,7 +177,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ChildRun:
-    """One row of the leaderboard: a trial, or an ensemble of trials."""
+    """One row of the leaderboard: a trial, or an ensemble of trials. `error` says why a trial has no score, where it has none."""
 
     id: str
     iteration: int
@@ -169,6 +187,7 @@ class ChildRun:
     metrics: Mapping[str, float] = field(default_factory=_empty)
     parameters: Mapping[str, str] = field(default_factory=_empty)
     seconds: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +265,7 @@ class DeploymentConfig:
 class Endpoint:
     """A deployed model. `runtime` is "container", "process" or "ACI"; URLs are empty while it is not there.
 
-    `runtime_reason` says why that runtime was taken where nobody asked for it.
+    `runtime_reason` says why that runtime was taken where nobody asked for it. What is below it is as the deployment set it.
     """
 
     name: str
@@ -262,6 +281,11 @@ class Endpoint:
     cold_start_seconds: float = 0.0
     tags: Mapping[str, str] = field(default_factory=_empty)
     runtime_reason: str = ""
+    workers: int = 1
+    cors_origins: tuple[str, ...] = ()
+    plain_json: bool = False
+    unknown_categories: UnknownCategories = UnknownCategories.SCORE
+    collect_model_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +301,74 @@ class KeyName(StrEnum):
 
     PRIMARY = "Primary"
     SECONDARY = "Secondary"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A model that was trained outside an AutoML run, with all that such a run leaves of its winner.
+
+    `outputs` holds the files of docs/automl.md: `model.pkl`, `bundle/` and whatever describes it. `config` says what it was
+    trained on and under which experiment, `parity` how well its export repeats it; `curves` are metrics over rows: (row, value).
+    """
+
+    config: AutoMLConfig
+    outputs: Path
+    algorithm: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, str]
+    parity: Parity
+    input_example: Mapping[str, Any]
+    seconds: float = 0.0
+    curves: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What really happened after a request: the true label of its row number `row`, by the id in its `x-request-id` header."""
+
+    request_id: str
+    label: str
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedOutcome:
+    """An outcome that was not stored: its place among those that were sent, from 0, and why, in one line.
+
+    `kind` is the word of the error that it is: "NotFound", "BadRequest" or "Conflict".
+    """
+
+    index: int
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeReceipt:
+    """What became of outcomes: those `stored` now, those `repeated` from before, and of the `refused` the first few."""
+
+    stored: int
+    repeated: int
+    refused: int
+    refusals: tuple[RefusedOutcome, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """A row that an endpoint was asked for, what it answered, and what really happened; `number` is its place among them.
+
+    Times are ISO 8601 in UTC: `time` of the request, `arrived` of the label.
+    """
+
+    number: int
+    request_id: str
+    row: int
+    time: str
+    arrived: str
+    model: str
+    inputs: Mapping[str, Any]
+    answer: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +393,19 @@ class PublishedPipeline:
     name: str
     version: str
     endpoint: str
+    status: str = "Active"
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineEndpoint:
+    """A stable name and REST endpoint over published pipelines: `versions` are their ids by version, one of them the default."""
+
+    id: str
+    name: str
+    endpoint: str
+    default_version: str
+    versions: Mapping[str, str] = field(default_factory=_empty)
     status: str = "Active"
     description: str = ""
 
@@ -350,6 +455,149 @@ class PipelineRun:
     tags: Mapping[str, str] = field(default_factory=_empty)
     run_source: str = ""
     resubmitted_from: str = ""
+
+
+class Frequency(StrEnum):
+    """Azure ML's own words for the unit of a recurrence."""
+
+    MINUTE = "Minute"
+    HOUR = "Hour"
+    DAY = "Day"
+    WEEK = "Week"
+    MONTH = "Month"
+
+
+class WeekDay(StrEnum):
+    """The days of the week, Monday first."""
+
+    MONDAY = "Monday"
+    TUESDAY = "Tuesday"
+    WEDNESDAY = "Wednesday"
+    THURSDAY = "Thursday"
+    FRIDAY = "Friday"
+    SATURDAY = "Saturday"
+    SUNDAY = "Sunday"
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """The five fields of a crontab's line, in an IANA time zone."""
+
+    expression: str
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Every `interval` minutes, hours, days, weeks or months from the schedule's start on, in an IANA time zone.
+
+    `week_days` go with weeks, `hours` and `minutes` with days and weeks: on these days, at these hours and minutes.
+    """
+
+    frequency: Frequency
+    interval: int = 1
+    week_days: tuple[WeekDay, ...] = ()
+    hours: tuple[int, ...] = ()
+    minutes: tuple[int, ...] = ()
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class NewDatasetVersion:
+    """Each new version of a dataset, which the pipeline's `parameter`, where one is named, is given as NAME:VERSION."""
+
+    dataset_name: str
+    parameter: str = ""
+
+
+class MissedFires(StrEnum):
+    """What becomes of fires that nobody was there for: one run for all of them, or none."""
+
+    RUN_ONCE = "run-once"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """When a published pipeline, or what stands behind a pipeline endpoint, is run, and with what.
+
+    `pipeline_id` is the id of either. A start and an end have a time zone; none of them is no bound, and a recurrence without a
+    start counts from the moment at which the schedule is made. An empty experiment is the pipeline's own.
+    """
+
+    name: str
+    pipeline_id: str
+    when: Cron | Recurrence | NewDatasetVersion
+    experiment_name: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+    missed_fires: MissedFires = MissedFires.RUN_ONCE
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=_empty)
+    tags: Mapping[str, str] = field(default_factory=_empty)
+    description: str = ""
+
+
+class ScheduleStatus(StrEnum):
+    """`COMPLETED` is past its end."""
+
+    ACTIVE = "Active"
+    PAUSED = "Paused"
+    COMPLETED = "Completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule, and how it stands. `last_error` says why its last fire started no run; empty where it did."""
+
+    id: str
+    config: ScheduleConfig
+    status: ScheduleStatus
+    created: datetime | None = None
+    next_fire: datetime | None = None
+    last_fire: datetime | None = None
+    last_run_id: str = ""
+    last_error: str = ""
+
+
+class TokenScope(StrEnum):
+    """What a token of the control server opens: each scope opens what the ones before it do."""
+
+    READ = "read"
+    TRIGGER = "trigger"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token of the control server without its secret, which is kept nowhere; `expires` is None where it never does."""
+
+    id: str
+    name: str
+    scope: TokenScope
+    created: datetime
+    expires: datetime | None = None
+    last_used: datetime | None = None
+    revoked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccessToken:
+    """A token that was just made, with the secret that is told this once."""
+
+    token: AccessToken
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log: `actor` ("token ci", "user ada") did `action` to `subject`, asked from `origin`."""
+
+    moment: datetime
+    actor: str
+    action: str
+    subject: str
+    origin: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

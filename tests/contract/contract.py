@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -28,18 +29,25 @@ from bankmlops.errors import (
 )
 from bankmlops.types import (
     AutoMLConfig,
+    Cron,
     Dataset,
     DataSource,
     DeploymentConfig,
     Endpoint,
     EndpointState,
+    Frequency,
     KeyName,
     Model,
+    Outcome,
     PipelineConfig,
     PipelineRun,
     PublishedPipeline,
+    Recurrence,
     Run,
     RunStatus,
+    ScheduleConfig,
+    ScheduleStatus,
+    WeekDay,
 )
 
 ROWS = 1000
@@ -206,6 +214,13 @@ class BackendContract(ABC):
             assert child.status is RunStatus.COMPLETED
             assert set(METRICS) <= set(child.metrics), child
 
+    def test_trials(self, backend: Backend, run: Run) -> None:
+        """Every trial that ended is listed by number: those of the leaderboard, and those that have no score."""
+        trials = backend.list_trials(run.id)
+        assert [trial.iteration for trial in trials] == sorted(trial.iteration for trial in trials)
+        assert {child.id for child in backend.list_children(run.id)} <= {trial.id for trial in trials}
+        assert all(trial.status.is_final for trial in trials)
+
     def test_artifacts(self, backend: Backend, run: Run, tmp_path: Path) -> None:
         """The run's files are listed, and each can be downloaded; one that is not there is NotFoundError."""
         paths = backend.list_artifacts(run.id)
@@ -225,6 +240,11 @@ class BackendContract(ABC):
         """A completed run needs no resuming."""
         with pytest.raises(ConflictError, match="Completed"):
             backend.resume_run(run.id)
+
+    def test_continue_not_there(self, backend: Backend) -> None:
+        """A run that is not there can't be continued."""
+        with pytest.raises(NotFoundError, match="AutoML_nobody"):
+            backend.continue_run("AutoML_nobody", 1.0)
 
     def test_cancel(self, backend: Backend, config: AutoMLConfig) -> None:
         """A running run ends as Canceled, and makes no model."""
@@ -393,6 +413,10 @@ class BackendContract(ABC):
                 ask("nobody")
         with pytest.raises(NotFoundError, match="nobody"):
             backend.download_telemetry("nobody", tmp_path)
+        with pytest.raises(NotFoundError, match="nobody"):
+            backend.record_outcomes("nobody", [Outcome("id", "yes")])
+        with pytest.raises(NotFoundError, match="nobody"):
+            backend.list_outcomes("nobody")
 
     # Pipelines
 
@@ -431,6 +455,62 @@ class BackendContract(ABC):
         assert backend.get_published_pipeline(other.id).status == "Disabled"
         with pytest.raises(ConflictError):
             client.trigger(other.endpoint, backend.authorization_header(), "triggered")
+        for _ in range(2):
+            backend.enable_pipeline(other.id)
+        assert backend.get_published_pipeline(other.id).status == "Active"
+
+    def test_pipeline_endpoint(self, backend: Backend, published: PublishedPipeline, pipeline_config: PipelineConfig) -> None:
+        """A pipeline endpoint keeps its address while its default is moved, and runs the default, unless it is disabled."""
+        other = backend.publish_pipeline(pipeline_config, "3", "to be the default")
+        made = backend.create_pipeline_endpoint("retraining", published.id, "for the contract")
+        assert (made.name, made.versions[made.default_version], made.status) == ("retraining", published.id, "Active")
+        moved = backend.set_default_pipeline(made.id, other.id)
+        assert (moved.id, moved.endpoint, moved.versions[moved.default_version]) == (made.id, made.endpoint, other.id)
+        back = backend.set_default_pipeline(made.id, published.id)
+        assert (back.default_version, len(back.versions)) == (made.default_version, 2)
+        backend.set_default_pipeline(made.id, other.id)
+        assert backend.get_pipeline_endpoint(made.id) == moved
+        assert moved in backend.list_pipeline_endpoints()
+        run_id = client.trigger(made.endpoint, backend.authorization_header(), "triggered")
+        backend.cancel_pipeline_run(run_id)
+        assert backend.get_pipeline_run(run_id).pipeline_id == other.id
+        with pytest.raises(ConflictError, match="retraining"):
+            backend.create_pipeline_endpoint("retraining", published.id)
+        backend.disable_pipeline_endpoint(made.id)
+        assert backend.get_pipeline_endpoint(made.id).status == "Disabled"
+        with pytest.raises(ConflictError):
+            client.trigger(made.endpoint, backend.authorization_header(), "triggered")
+        backend.enable_pipeline_endpoint(made.id)
+        assert backend.get_pipeline_endpoint(made.id).status == "Active"
+
+    def test_schedule(self, backend: Backend, published: PublishedPipeline) -> None:
+        """A schedule says when it fires, is found again, and is paused and resumed."""
+        when = Recurrence(Frequency.WEEK, 2, (WeekDay.MONDAY,), (3,), (30,))
+        start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=300)
+        config = ScheduleConfig("fortnightly", published.id, when, "scheduled", start)
+        made = backend.schedule_pipeline(config)
+        assert (made.config.name, made.config.pipeline_id, made.config.when) == ("fortnightly", published.id, when)
+        assert (made.config.start, made.status) == (start, ScheduleStatus.ACTIVE)
+        assert backend.get_schedule(made.id) == made
+        assert made in backend.list_schedules()
+        with pytest.raises(ConflictError, match="fortnightly"):
+            backend.schedule_pipeline(config)
+        for _ in range(2):
+            assert backend.pause_schedule(made.id).status is ScheduleStatus.PAUSED
+        assert made.id in [each.id for each in backend.list_schedules()]
+        for _ in range(2):
+            assert backend.resume_schedule(made.id).status is ScheduleStatus.ACTIVE
+        backend.pause_schedule(made.id)
+
+    def test_a_schedule_that_can_not_be(self, backend: Backend, published: PublishedPipeline) -> None:
+        """A schedule of an unknown pipeline is NotFoundError, one that can't fire InvalidRequestError."""
+        config = ScheduleConfig("never", "00000000-0000-4000-8000-000000000000", Recurrence(Frequency.DAY), "scheduled")
+        with pytest.raises(NotFoundError):
+            backend.schedule_pipeline(config)
+        for when in (Recurrence(Frequency.DAY, 0), Recurrence(Frequency.MONTH, hours=(1,)), Cron("never")):
+            with pytest.raises(InvalidRequestError):
+                backend.schedule_pipeline(replace(config, pipeline_id=published.id, when=when))
+        assert "never" not in [each.config.name for each in backend.list_schedules()]
 
     def test_cancelled_pipeline_run(self, backend: Backend, pipelines_up: None, pipeline_config: PipelineConfig) -> None:
         """A submitted pipeline run can be cancelled, and ends as Canceled."""
@@ -440,12 +520,37 @@ class BackendContract(ABC):
         run = wait(backend.get_pipeline_run, submitted.id, timeout_seconds=self.timeout_seconds)
         assert run.status is RunStatus.CANCELED
 
-    def test_pipeline_not_there(self, backend: Backend, pipelines_up: None) -> None:
+    def test_resubmit_what_completed(self, backend: Backend, pipeline_run: PipelineRun) -> None:
+        """A completed run is not run again where nobody says from which step."""
+        with pytest.raises(InvalidRequestError, match=pipeline_run.id):
+            backend.resubmit_pipeline_run(pipeline_run.id)
+
+    def test_pipeline_not_there(self, backend: Backend, pipelines_up: None, tmp_path: Path) -> None:
         """An unknown pipeline or pipeline run is NotFoundError."""
         missing = "00000000-0000-4000-8000-000000000000"
-        for ask in (backend.get_published_pipeline, backend.disable_pipeline, backend.get_pipeline_run):
+        asked: tuple[Callable[[str], object], ...] = (
+            backend.get_published_pipeline,
+            backend.enable_pipeline,
+            backend.disable_pipeline,
+            backend.get_pipeline_endpoint,
+            backend.enable_pipeline_endpoint,
+            backend.disable_pipeline_endpoint,
+            backend.get_schedule,
+            backend.pause_schedule,
+            backend.resume_schedule,
+            backend.delete_schedule,
+            backend.get_pipeline_run,
+        )
+        for ask in asked:
             with pytest.raises(NotFoundError):
                 ask(missing)
+        for look in (
+            lambda: backend.resubmit_pipeline_run(missing),
+            lambda: backend.get_step_log(missing, "automl"),
+            lambda: backend.download_step_output(missing, "automl", "model", tmp_path),
+        ):
+            with pytest.raises(NotFoundError):
+                look()
 
     # Costs
 

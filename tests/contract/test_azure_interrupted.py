@@ -14,7 +14,7 @@ import pytest
 
 from support.command_line import CommandLine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 AZURE = ("--backend", "azure")
 # The SDK's own pauses before it asks again, in seconds.
 IMPATIENT = {"AZUREML_DEFAULT_BACKOFF": "1", "AZUREML_DEFAULT_503_BACKOFF": "1"}

@@ -37,6 +37,7 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_how_to_runs(command_line: CommandLine) -> None:
     """Every command of the how-to runs, in order, then the Python of it."""
     done = subprocess.run(

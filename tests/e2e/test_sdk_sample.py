@@ -16,7 +16,7 @@ import pytest
 
 from support.command_line import COMMAND, CommandLine
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SCRIPTS = Path(__file__).parent / "sdk_scripts"
 SCALE = "0.01"  # of the 18 minutes that the sample asks for

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from bankmlops.container.exported_texts import PLACEHOLDER
 from bankmlops.container.image_files import image_name
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.scoring.service import read_service
-from bankmlops.types import Endpoint, EndpointKeys, EndpointState, Model
+from bankmlops.types import Endpoint, EndpointKeys, EndpointState, Model, UnknownCategories
 from support.bundles import PRIMARY, SECONDARY, write_bundle
 
 ENDPOINT = Endpoint("bank-endpoint", EndpointState.HEALTHY, "", "", "process", "bank", "3", app_insights=True)
@@ -116,6 +117,75 @@ def test_no_key(exported: Path) -> None:
     assert service.authenticate(f"Bearer {SECONDARY}".encode()) == "Secondary"
     assert (service.model, service.app_insights) == ("bank:3", True)
     assert "service" in (exported / ".dockerignore").read_text().splitlines()
+
+
+# What Kubernetes 1.x knows of each object in the manifests (API versions apps/v1 and v1): it refuses, or forgets, anything else.
+_METADATA = {"name": str, "labels": {"*": str}}
+_PROBE = {"httpGet": {"path": str, "port": str}, "periodSeconds": int, "timeoutSeconds": int, "failureThreshold": int}
+_CONTAINER = {
+    "name": str, "image": str, "imagePullPolicy": str, "ports": [{"name": str, "containerPort": int}],
+    "startupProbe": _PROBE, "readinessProbe": _PROBE, "livenessProbe": _PROBE,
+    "resources": {"requests": {"*": str}, "limits": {"*": str}},
+    "securityContext": {"allowPrivilegeEscalation": bool, "readOnlyRootFilesystem": bool, "capabilities": {"drop": [str]}},
+    "volumeMounts": [{"name": str, "mountPath": str, "readOnly": bool}],
+}  # fmt: skip
+_VOLUME = {
+    "name": str, "secret": {"secretName": str, "defaultMode": int}, "emptyDir": {"medium": str, "sizeLimit": str},
+}  # fmt: skip
+_POD = {
+    "automountServiceAccountToken": bool, "enableServiceLinks": bool, "terminationGracePeriodSeconds": int,
+    "securityContext": {
+        "runAsNonRoot": bool, "runAsUser": int, "runAsGroup": int, "fsGroup": int, "seccompProfile": {"type": str},
+    },
+    "containers": [_CONTAINER], "volumes": [_VOLUME],
+}  # fmt: skip
+_HEAD = {"apiVersion": str, "kind": str, "metadata": _METADATA}
+_SELECTOR = {"matchLabels": {"*": str}}
+SCHEMAS = {
+    "deployment": _HEAD | {"spec": {"replicas": int, "selector": _SELECTOR, "template": {"metadata": _METADATA, "spec": _POD}}},
+    "service": _HEAD
+    | {"spec": {"type": str, "selector": {"*": str}, "ports": [{"name": str, "port": int, "targetPort": str, "protocol": str}]}},
+    "secret-template": _HEAD | {"type": str, "stringData": {"*": str}},
+}
+
+
+def _check(value: object, schema: Any, where: str) -> None:
+    """That the value has no field which the schema doesn't know, and none of another type."""
+    if isinstance(schema, type):
+        assert type(value) is schema, where
+    elif isinstance(schema, list):
+        assert isinstance(value, list), where
+        for place, each in enumerate(value):
+            _check(each, schema[0], f"{where}[{place}]")
+    else:
+        assert isinstance(value, dict), where
+        for name, each in value.items():
+            assert name in schema or "*" in schema, f"{where}.{name}"
+            _check(each, schema.get(name, schema.get("*")), f"{where}.{name}")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_fields_that_kubernetes_knows(exported: Path, name: str) -> None:
+    """Every field is one that the API knows, of the type that it wants, and names are such as it takes."""
+    manifest = _manifest(exported, name)
+    _check(manifest, SCHEMAS[name], name)
+    assert re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", manifest["metadata"]["name"])
+
+
+def test_settings_go_along(served: Served, tmp_path: Path) -> None:
+    """Workers, origins, the answers' form, what becomes of unknown categories, and the collector are as the endpoint has them."""
+    endpoint = replace(
+        ENDPOINT,
+        workers=3,
+        cors_origins=("https://a.example",),
+        plain_json=True,
+        unknown_categories=UnknownCategories.REFUSE,
+        collect_model_data=True,
+    )
+    folder = _export(replace(served, endpoint=endpoint), tmp_path / "set")
+    service = read_service(folder / "service" / "service.json")
+    assert (service.workers, service.cors_origins, service.plain_json) == (3, ("https://a.example",), True)
+    assert (service.unknown_categories, service.collect_model_data) == (UnknownCategories.REFUSE, True)
 
 
 def test_manifests(exported: Path) -> None:

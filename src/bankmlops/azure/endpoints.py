@@ -91,6 +91,12 @@ class Endpoints:
             wait_for_operation(service, UPDATE_SECONDS)
         return self.get(name)
 
+    def set_data_collection(self, name: str, enabled: bool) -> Endpoint:
+        """A service on ACI collects nothing, so that is all it can be told. Raises `InvalidRequestError` for more."""
+        if enabled:
+            raise InvalidRequestError("a service on Azure Container Instances can't collect model data; the local backend's can")
+        return self.get(name)
+
     def keys(self, name: str) -> EndpointKeys:
         return EndpointKeys(*_with_keys(self._find(name)).get_keys())
 

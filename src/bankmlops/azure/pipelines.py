@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bankmlops.azure.errors import translated
 from bankmlops.azure.names import check_name, check_text
 from bankmlops.azure.workspace import AzureWorkspace
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
+from bankmlops.pipelines import Pipeline, RunOptions
 from bankmlops.types import PipelineConfig, PublishedPipeline
 
 STEP = "automl"
@@ -62,7 +64,7 @@ class Pipelines:
             return _published(pipeline.publish(name=config.name, description=_marked(description, config), version=version))
 
     def get(self, pipeline_id: str) -> PublishedPipeline:
-        return _published(self._find(pipeline_id))
+        return _published(self.find(pipeline_id))
 
     def list(self) -> Sequence[PublishedPipeline]:
         """Every published pipeline, newest first; others' than this package's, whose moment the SDK does not tell, come last."""
@@ -70,9 +72,15 @@ class Pipelines:
 
     def disable(self, pipeline_id: str) -> None:
         """Refuse further triggers (idempotent)."""
-        found = self._find(pipeline_id)
+        found = self.find(pipeline_id)
         if found.status != "Disabled":
             found.disable()
+
+    def enable(self, pipeline_id: str) -> None:
+        """Take triggers again (idempotent)."""
+        found = self.find(pipeline_id)
+        if found.status != "Active":
+            found.enable()
 
     def _known(self, config: PipelineConfig, version: str) -> Any:
         same = [found for found in self._all() if (found.name, found.version) == (config.name, version)]
@@ -88,7 +96,8 @@ class Pipelines:
 
         return list(SdkPublishedPipeline.list(self._workspace.sdk, active_only=False))
 
-    def _find(self, pipeline_id: str) -> Any:
+    def find(self, pipeline_id: str) -> Any:
+        """The SDK's own published pipeline. Raises `NotFoundError`."""
         from azureml.pipeline.core import PublishedPipeline as SdkPublishedPipeline
 
         if not _ID.fullmatch(pipeline_id):
@@ -117,6 +126,25 @@ class Pipelines:
 
         datastore = self._workspace.sdk.get_default_datastore()
         return PipelineData(name, datastore=datastore, pipeline_output_name=name, training_output=TrainingOutput(type=kind))
+
+
+def simple_form(pipeline: PipelineConfig | Pipeline) -> PipelineConfig:
+    """The form that Azure's AutoML step takes. Raises `InvalidRequestError` for a graph of steps."""
+    if isinstance(pipeline, PipelineConfig):
+        return pipeline
+    raise InvalidRequestError(
+        f"pipeline {pipeline.name!r} is a graph of {len(pipeline.steps)} steps, which the local backend runs; "
+        "on Azure a PipelineConfig would serve, whose pipeline has the AutoML step alone"
+    )
+
+
+def with_options(config: PipelineConfig, options: RunOptions) -> PipelineConfig:
+    """The pipeline as this run wants it. Raises `InvalidRequestError` for what such a pipeline has not."""
+    if options.parameters:
+        raise InvalidRequestError(f"pipeline {config.name!r} has no parameter {next(iter(options.parameters))!r}; it has none")
+    automl = config.automl
+    experiment = options.experiment_name or automl.experiment_name
+    return replace(config, automl=replace(automl, experiment_name=experiment, tags={**automl.tags, **options.tags}))
 
 
 def _check(config: PipelineConfig) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from bankmlops.backend import started
 from bankmlops.cli.command import command, group
-from bankmlops.cli.drawing import draw_children, draw_lines, draw_run, draw_runs
+from bankmlops.cli.drawing import draw_children, draw_lines, draw_run, draw_runs, draw_trials
 from bankmlops.cli.references import automl_run_id
 from bankmlops.cli.search import Search, Table, registered
 from bankmlops.cli.session import Session
@@ -69,6 +69,12 @@ def children(session: Session, run: RunId) -> None:
     session.show(session.backend.list_children(automl_run_id(session.backend, run)), draw_children)
 
 
+@command(application, "trials", "bankmlops automl trials latest")
+def trials(session: Session, run: RunId) -> None:
+    """Show every trial that has ended, those that were given up, killed or failed too, with the reason."""
+    session.show(session.backend.list_trials(automl_run_id(session.backend, run)), draw_trials)
+
+
 @command(application, "cancel", "bankmlops automl cancel latest")
 def cancel(session: Session, run: RunId) -> None:
     """End a run and its trials; a finished run stays as it is."""
@@ -91,6 +97,32 @@ def resume(
         return
     with started(lambda: backend.resume_run(run_id).id, backend.cancel_run):
         ended = await_run(backend, run_id, minutes)
+    session.show(ended, draw_run)
+
+
+@command(
+    application,
+    "continue",
+    "bankmlops automl continue latest --minutes 10",
+    "bankmlops automl continue latest --minutes 10 --dataset bank-june",
+)
+def continue_(
+    session: Session,
+    run: RunId,
+    minutes: Minutes = 1.0,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Go on with other data: the run's own, if left out.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until the run has ended; Ctrl-C then cancels it.")] = True,
+) -> None:
+    """Start a run that goes on from an ended one's trials for as many minutes more; its tags show what that bought."""
+    backend, run_id = session.backend, automl_run_id(session.backend, run)
+    given = backend.get_dataset(dataset) if dataset else None
+    if not wait:
+        session.show(backend.continue_run(run_id, minutes, given), draw_run)
+        return
+    with started(lambda: backend.continue_run(run_id, minutes, given).id, backend.cancel_run) as continued:
+        ended = await_run(backend, continued, minutes)
     session.show(ended, draw_run)
 
 

@@ -10,7 +10,7 @@ import typer
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_dataset, draw_datasets
 from bankmlops.cli.session import Session
-from bankmlops.types import Dataset, DataSource
+from bankmlops.types import Dataset, DataSource, StreamDrift
 
 application = group("data", "Register tables, and generate one.")
 
@@ -72,19 +72,35 @@ def show(session: Session, name: Name, version: Version = None) -> None:
     "synthesize",
     "bankmlops data synthesize --rows 3000 --seed 1 bank.csv",
     "bankmlops data synthesize --rows 10000000 big.parquet",
+    "bankmlops data synthesize --rows 20000 --drift sudden stream.csv",
 )
 def synthesize(
     session: Session,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: .csv or .parquet.")],
     rows: Annotated[int, typer.Option("--rows", help="How many rows.")] = 32_950,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same rows.")] = 42,
+    drift: Annotated[
+        StreamDrift | None, typer.Option("--drift", help="Make a stream, with times and request ids, whose world changes so.")
+    ] = None,
+    label_delay: Annotated[
+        float, typer.Option("--label-delay", metavar="ROWS", help="How many rows later a stream's label arrives, in the mean.")
+    ] = 500.0,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="The file of a stream's labels: OUT with .labels, if left out."),
+    ] = None,
 ) -> None:
     """Write a stand-in for the Bank Marketing table: the same columns, categories and marginals, but no real person."""
     from bankmlops.cli.progress import counting
     from bankmlops.datasets import synthesize as write
+    from bankmlops.datasets import synthesize_stream
 
+    made = {"file": str(out), "rows": rows, "seed": seed, "synthetic": True}
     with counting(f"writing {out}", "rows") as on_progress:
-        write(out, rows, seed, on_progress=on_progress)
-    session.show(
-        {"file": str(out), "rows": rows, "seed": seed, "synthetic": True}, lambda made: f"{rows:,} rows in {made['file']}"
-    )
+        if drift is None:
+            write(out, rows, seed, on_progress=on_progress)
+        else:
+            apart = labels or out.with_name(f"{out.stem}.labels{out.suffix}")
+            synthesize_stream(out, apart, rows, seed, drift, label_delay, on_progress=on_progress)
+            made |= {"labels": str(apart), "drift": str(drift), "label_delay": label_delay}
+    session.show(made, lambda made: f"{rows:,} rows in {made['file']}" + (f", labels in {made['labels']}" if drift else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "AUC_weighted", "f1_score_weighted", "log_loss")
 
 
-def _draw(values: Sequence[Any], columns: Sequence[Column], what: str) -> Any:
+def draw_table(values: Sequence[Any], columns: Sequence[Column], what: str) -> Any:
+    """Values, one a line; that there are none, where there are none."""
     from bankmlops.cli.tables import table
 
     return table(values, columns) if values else f"no {what} yet"
@@ -47,7 +49,7 @@ def draw_datasets(datasets: Sequence[Dataset]) -> Any:
         ("synthetic", lambda each: "yes" if each.synthetic else "no"),
         ("created", lambda each: each.created),
     )
-    return _draw(datasets, columns, "datasets")
+    return draw_table(datasets, columns, "datasets")
 
 
 def draw_run(run: Run) -> Any:
@@ -83,7 +85,7 @@ def draw_runs(runs: Sequence[Run]) -> Any:
         ("trials", lambda each: each.trials),
         ("started", lambda each: each.started),
     )
-    return _draw(runs, columns, "runs")
+    return draw_table(runs, columns, "runs")
 
 
 def draw_children(children: Sequence[ChildRun]) -> Any:
@@ -96,7 +98,20 @@ def draw_children(children: Sequence[ChildRun]) -> Any:
         *((name, lambda each, name=name: each[1].metrics.get(name)) for name in METRICS),
         ("seconds", lambda each: f"{each[1].seconds:.1f}"),
     ]
-    return _draw(ranked, columns, "finished trials")
+    return draw_table(ranked, columns, "finished trials")
+
+
+def draw_trials(trials: Sequence[ChildRun]) -> Any:
+    """Trials by number, with why one has no score."""
+    columns: Sequence[Column] = (
+        ("trial", lambda each: each.iteration),
+        ("algorithm", lambda each: each.algorithm),
+        ("status", lambda each: each.status),
+        ("score", lambda each: None if math.isnan(each.score) else each.score),
+        ("seconds", lambda each: f"{each.seconds:.1f}"),
+        ("why", lambda each: each.error),
+    )
+    return draw_table(trials, columns, "trials")
 
 
 def draw_lines(lines: Sequence[str]) -> Any:
@@ -135,7 +150,7 @@ def draw_models(models: Sequence[Model]) -> Any:
         ("algorithm", lambda each: each.algorithm),
         ("run", lambda each: each.run_id),
     )
-    return _draw(models, columns, "models")
+    return draw_table(models, columns, "models")
 
 
 def draw_endpoint(endpoint: Endpoint) -> Any:
@@ -151,6 +166,8 @@ def draw_endpoint(endpoint: Endpoint) -> Any:
         "swagger URI": endpoint.swagger_uri,
         "authentication": "by key" if endpoint.auth_enabled else "none",
         "app insights": endpoint.app_insights,
+        "collects model data": endpoint.collect_model_data,
+        "workers": endpoint.workers,
         "created": endpoint.created,
         "cold start": f"{endpoint.cold_start_seconds:.2f} s" if endpoint.cold_start_seconds else None,
         "tags": endpoint.tags or None,
@@ -166,7 +183,7 @@ def draw_endpoints(endpoints: Sequence[Endpoint]) -> Any:
         ("model", lambda each: f"{each.model_name} {each.model_version}"),
         ("scoring URI", lambda each: each.scoring_uri),
     )
-    return _draw(endpoints, columns, "endpoints")
+    return draw_table(endpoints, columns, "endpoints")
 
 
 def draw_keys(keys: EndpointKeys) -> Any:
@@ -192,14 +209,17 @@ def draw_pipelines(pipelines: Sequence[PublishedPipeline]) -> Any:
         ("id", lambda each: each.id),
         ("endpoint", lambda each: each.endpoint),
     )
-    return _draw(pipelines, columns, "published pipelines")
+    return draw_table(pipelines, columns, "published pipelines")
 
 
 def draw_pipeline_run(run: PipelineRun) -> Any:
     """One pipeline run, with its steps."""
+    from bankmlops.cli.graph import saying
     from bankmlops.cli.tables import pairs
 
-    steps = {step.name: f"{step.status}, {step.seconds:.1f} s" for step in run.steps}
+    steps = {
+        step.name: f"{step.status}, {step.seconds:.1f} s" + (f": {said}" if (said := saying(step)) else "") for step in run.steps
+    }
     named: dict[str, object] = {
         "run": run.id,
         "experiment": run.experiment_name,
@@ -222,7 +242,7 @@ def draw_pipeline_runs(runs: Sequence[PipelineRun]) -> Any:
         ("steps", lambda each: f"{sum(step.status == 'Completed' for step in each.steps)} of {len(each.steps)}"),
         ("started", lambda each: each.started),
     )
-    return _draw(runs, columns, "pipeline runs")
+    return draw_table(runs, columns, "pipeline runs")
 
 
 def draw_benchmark(benchmark: Benchmark) -> Any:

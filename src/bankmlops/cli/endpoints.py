@@ -31,7 +31,10 @@ CorsOrigin = typer.Option("--cors-origin", metavar="ORIGIN", help="An origin who
 Unknown = typer.Option("--unknown-categories", help="What becomes of a category that training did not see.")
 RuntimeOption = typer.Option("--runtime", help="What serves it here: auto is a container where an engine is at hand.")
 Workers = typer.Option("--workers", metavar="N", min=1, help="Processes that answer side by side.")
-Collect = typer.Option("--collect-model-data", help="Keep inputs and answers, which `bankmlops monitor` compares.")
+Collect = typer.Option(
+    "--collect-model-data/--no-collect-model-data",
+    help="Whether inputs and answers are kept, which `bankmlops monitor` compares.",
+)
 AppInsights = typer.Option("--app-insights/--no-app-insights", help="Whether each request is recorded.")
 
 
@@ -119,18 +122,23 @@ def update(
         typer.Option("--model", metavar="NAME[:V]", help="The registered model to serve: its newest version, if V is left out."),
     ] = None,
     app_insights: Annotated[bool | None, AppInsights] = None,
+    collect_model_data: Annotated[bool | None, Collect] = None,
 ) -> None:
-    """Serve another model under the same address and keys, or turn telemetry on or off.
+    """Serve another model under the same address and keys, or turn telemetry or the model data collector on or off.
 
     The new version is tried beside the one that serves, and switched to when it can serve; one that can't changes nothing.
     """
-    if model is None and app_insights is None:
-        raise InvalidRequestError("nothing to update: --model NAME[:V], --app-insights or --no-app-insights would serve")
+    if model is None and app_insights is None and collect_model_data is None:
+        raise InvalidRequestError(
+            "nothing to update: --model NAME[:V], --[no-]app-insights or --[no-]collect-model-data would serve"
+        )
     if model is not None:
         with session.busy(f"updating {name}"):
             endpoint = session.backend.update_endpoint(name, registered_model(session.backend, model))
     if app_insights is not None:
         endpoint = session.backend.set_app_insights(name, app_insights)
+    if collect_model_data is not None:
+        endpoint = session.backend.set_data_collection(name, collect_model_data)
     session.show(endpoint, draw_endpoint)
 
 

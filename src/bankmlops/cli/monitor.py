@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from bankmlops.cli.endpoints import Name
 from bankmlops.cli.exits import DRIFTED
 from bankmlops.cli.files import write_page
 from bankmlops.cli.output import plain
+from bankmlops.cli.references import published_pipeline
 from bankmlops.cli.session import Session
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ application = typer.Typer()
     "monitor",
     "bankmlops monitor bank-endpoint",
     "bankmlops monitor bank-endpoint --threshold 0.1 --json",
+    "bankmlops monitor bank-endpoint --retrain bank-training",
 )
 def monitor(
     session: Session,
@@ -40,6 +43,10 @@ def monitor(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where reports are kept: monitoring/NAME of the workspace, if left out."),
     ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option("--retrain", metavar="PIPELINE", help="Trigger this published pipeline, once for each model that drifts."),
+    ] = None,
 ) -> None:
     """Compare the inputs that an endpoint collected with its model's training data; exits with 8 where a column has drifted."""
     from bankmlops.insights.drift import measure_drift
@@ -50,7 +57,20 @@ def monitor(
     session.show(drift, _draw)
     session.note(f"the report is in {page}")
     if drift.drifted:
+        if retrain:
+            _retrain(session, drift, retrain)
         raise typer.Exit(DRIFTED)
+
+
+def _retrain(session: Session, drift: Drift, pipeline: str) -> None:
+    """Trigger the pipeline, or find the run that an earlier report of this model's drift triggered: its key is the model's."""
+    from bankmlops import client
+
+    published = published_pipeline(session.backend, pipeline, None)
+    event = hashlib.sha256(f"{drift.endpoint} {drift.model}".encode()).hexdigest()
+    headers = {**session.backend.authorization_header(), "Idempotency-Key": f"drift-{event[:40]}"}
+    run_id = client.trigger(published.endpoint, headers, f"drift-of-{drift.endpoint}")
+    session.note(f"model {drift.model} is retrained by run {run_id} of {published.name}, version {published.version}")
 
 
 def _store(drift: Drift, folder: Path) -> Path:

@@ -41,6 +41,7 @@ def status(session: Session) -> None:
         "models": backend.list_models(),
         "endpoints": backend.list_endpoints(),
         "published_pipelines": backend.list_published_pipelines(),
+        "schedules": backend.list_schedules(),
         "costs_money": backend.costly_resources(),
     }
     session.show(found, _draw)
@@ -56,6 +57,7 @@ def _draw(found: Mapping[str, Any]) -> Any:
     shown["unfinished runs"] = _named(f"{each.id}: {each.progress or each.status}" for each in found["unfinished_runs"])
     shown["endpoints"] = _named(f"{each.name} ({each.state}) {each.scoring_uri}" for each in found["endpoints"])
     shown["published pipelines"] = _named(f"{each.name} {each.version} ({each.status})" for each in found["published_pipelines"])
+    shown["schedules"] = _named(f"{each.config.name} ({each.status})" for each in found["schedules"])
     shown["costs money"] = _named(f"{each.kind} {each.name}" for each in found["costs_money"])
     return pairs(shown)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bankmlops.backend import Backend
 from bankmlops.errors import ConflictError, NotFoundError
-from bankmlops.types import Endpoint, Model, PublishedPipeline
+from bankmlops.types import Endpoint, Model, PipelineEndpoint, PublishedPipeline, Schedule
 
 LATEST = "latest"
 
@@ -47,6 +47,18 @@ def published_pipeline(backend: Backend, word: str, version: str | None) -> Publ
     if version is not None:
         raise NotFoundError(f"there is no published pipeline {word!r} version {version!r}; `bankmlops pipelines list` lists them")
     return backend.get_published_pipeline(word)
+
+
+def pipeline_endpoint(backend: Backend, word: str) -> PipelineEndpoint:
+    """A pipeline endpoint by its name or its id. Raises `NotFoundError`."""
+    named = [each for each in backend.list_pipeline_endpoints() if each.name == word]
+    return named[0] if named else backend.get_pipeline_endpoint(word)
+
+
+def schedule_named(backend: Backend, word: str) -> Schedule:
+    """A schedule by its name or its id. Raises `NotFoundError`."""
+    named = [each for each in backend.list_schedules() if each.config.name == word]
+    return named[0] if named else backend.get_schedule(word)
 
 
 def reachable_endpoint(backend: Backend, name: str) -> Endpoint:

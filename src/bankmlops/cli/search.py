@@ -12,7 +12,7 @@ from bankmlops.cli.data import Label, register_source
 from bankmlops.cli.session import Session
 from bankmlops.cli.words import Minutes, names_of
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, DataSource, Featurization, FeaturizationMode
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, DataSource, Device, Featurization, FeaturizationMode
 
 DatasetVersion = Annotated[
     str | None, typer.Option("--dataset-version", metavar="VERSION", help="One version of it: the newest, if left out.")
@@ -68,6 +68,7 @@ class Search:
     ] = None
     concurrent: Annotated[int | None, typer.Option("--concurrent", help="Trials at once: what fits, if left out.")] = None
     seed: Annotated[int, typer.Option("--seed", help="The random seed.")] = 42
+    device: Annotated[Device, typer.Option("--device", help="What learners fit on; auto is what they can use.")] = Device.AUTO
     voting_ensemble: Annotated[
         bool, typer.Option("--voting-ensemble/--no-voting-ensemble", help="Blend the best trials in the end.")
     ] = True
@@ -101,6 +102,7 @@ class Search:
             enable_stack_ensemble=self.stack_ensemble,
             model_explainability=self.explain,
             random_seed=self.seed,
+            device=self.device,
         )
 
     @property

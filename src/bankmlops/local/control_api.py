@@ -1,16 +1,23 @@
-"""The REST face of the control server: words of HTTP to calls on the engine and the store, and errors back to codes."""
+"""The REST face of the control server: words of HTTP to calls on the engine and the store, and errors back to codes.
+
+Other parts of the server join it as routers: a module that has `def NAME_router(...) -> APIRouter`, named in `control_room`.
+What such a router need not do, since the guard did it before (`control_guard`): authenticate, check Host, Origin, scope and rate,
+and bound the body. It finds its caller in `request.state.caller`. GET wants the scope `read`, `POST .../submit` of what is
+published `trigger`, everything else `admin`. Data goes under paths of its own (`/runs`, `/schedules`); under `/ui` stand the
+page's own files alone, which everybody on this machine may read. A page authenticates by a session (`control_session_api`).
+"""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import APIRouter, FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
@@ -22,13 +29,14 @@ from bankmlops.errors import (
     NotFoundError,
     RunFailedError,
 )
-from bankmlops.local.control_guard import Guard, error_response
+from bankmlops.local.audit import AuditLog
+from bankmlops.local.control_guard import RETRY_SECONDS, Doors, Guard, error_response
 from bankmlops.local.pipeline_documents import from_document, to_document
-from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
-from bankmlops.local.pipeline_store import ACTIVE, PipelineStore
-from bankmlops.types import PipelineConfig, PipelineRun
+from bankmlops.local.pipeline_engine import PipelineEngine
+from bankmlops.local.pipeline_requests import RunRequest
+from bankmlops.local.triggers import Ask, Asker, Triggers, run_id_of
+from bankmlops.types import PipelineRun
 
-_RETRY_SECONDS = "5"
 _STATUS_CODES: tuple[tuple[type[BankMLOpsError], int, str], ...] = (
     (NotFoundError, 404, "NotFound"),
     (ConflictError, 409, "Conflict"),
@@ -37,47 +45,64 @@ _STATUS_CODES: tuple[tuple[type[BankMLOpsError], int, str], ...] = (
     (BackendUnavailableError, 503, "ServiceUnavailable"),
 )
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_SDK = "SDK"
+_LONGEST_AGENT = 100
 _Name = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Value = (
+    Annotated[StrictStr, Field(max_length=1000)] | StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+)
 _IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+_Version = Annotated[str, Query(alias="pipelineVersion", max_length=20)]
 
 
 class Submission(BaseModel):
-    """The body of a trigger, in Azure ML's words; fields that Azure knows and this machine does not are let through."""
+    """The body of a trigger, in Azure ML's words. A field that says more than these is refused, not passed over."""
 
+    model_config = ConfigDict(extra="forbid")
     ExperimentName: _Name | None = None
-    ParameterAssignments: dict[_Name, Any] = Field(default_factory=dict, max_length=100)
+    ParameterAssignments: dict[_Name, _Value] = Field(default_factory=dict, max_length=100)
     RunSource: _Name | None = None
     Tags: dict[_Name, Annotated[str, Field(max_length=5000)]] = Field(default_factory=dict, max_length=50)
 
 
-class ControlApi:
-    """The operations behind the routes."""
+class Resubmission(BaseModel):
+    """Which run to do again is in the path; `from_step` is the step from which on nothing is taken over."""
 
-    def __init__(self, store: PipelineStore, engine: PipelineEngine) -> None:
-        self._store = store
+    model_config = ConfigDict(extra="forbid")
+    from_step: Annotated[str, Field(max_length=64)] = ""
+
+
+class ControlApi:
+    """The operations behind the routes on pipelines and runs."""
+
+    def __init__(self, engine: PipelineEngine, triggers: Triggers, audit: AuditLog) -> None:
         self._engine = engine
+        self._triggers = triggers
+        self._audit = audit
 
     def healthy(self) -> Response:
         """Open to everybody: whether the server answers."""
         return PlainTextResponse("Healthy")
 
-    def trigger(self, pipeline_id: str, body: Submission, idempotency_key: _IdempotencyKey = None) -> dict[str, object]:
+    def trigger(self, pipeline_id: str, body: Submission, request: Request, key: _IdempotencyKey = None) -> dict[str, object]:
         """Start a run of a published pipeline; the same idempotency key is the same run."""
-        run_id = _run_id(pipeline_id, idempotency_key)
-        run = self._engine.start(run_id, self._request(pipeline_id, body))
-        return {
-            "Id": run.id,
-            "Status": run.status.value,
-            "ExperimentName": run.experiment_name,
-            "PipelineId": pipeline_id,
-            "RunUrl": f"/runs/{run.id}",
-        }
+        return self._start(pipeline_id, body, asker_of(request), _run_id(pipeline_id, key))
 
-    def submit(self, document: dict[str, Any]) -> object:
-        """Start a run of a pipeline that is not published."""
-        config = from_document(PipelineConfig, document)
-        request = RunRequest(config, config.automl.experiment_name)
-        return to_document(self._engine.start(str(uuid.uuid4()), request))
+    def trigger_endpoint(
+        self, endpoint_id: str, body: Submission, request: Request, key: _IdempotencyKey = None, version: _Version = ""
+    ) -> dict[str, object]:
+        """Start a run of the pipeline behind a pipeline endpoint: its default version, or the one asked for."""
+        run_id = _run_id(endpoint_id, key)
+        pipeline_id = self._triggers.pipeline_behind(endpoint_id, version, run_id)
+        return self._start(pipeline_id, body, asker_of(request), run_id)
+
+    def submit(self, document: dict[str, Any], request: Request) -> object:
+        """Start a run of a pipeline that is not published; the body is a `RunRequest`."""
+        asked = from_document(RunRequest, document)
+        asked = replace(asked, pipeline_id="", run_source=asked.run_source or _SDK, resubmitted_from="", from_step="")
+        run_id = str(uuid.uuid4())
+        self._note(request, "submit", f"pipeline {asked.pipeline.name}", f"run {run_id}")
+        return to_document(self._engine.start(run_id, asked))
 
     def get_run(self, run_id: str) -> object:
         """How a run stands."""
@@ -87,58 +112,76 @@ class ControlApi:
         """The newest runs."""
         return to_document(list[PipelineRun](self._engine.list()))
 
-    def cancel_run(self, run_id: str) -> object:
+    def cancel_run(self, run_id: str, request: Request) -> object:
         """End a run and what it trains."""
+        self._note(request, "cancel", f"run {run_id}")
         return to_document(self._engine.cancel(run_id))
 
-    def _request(self, pipeline_id: str, body: Submission) -> RunRequest:
-        pipeline = self._store.get(pipeline_id)
-        if pipeline.status != ACTIVE:
-            raise ConflictError(f"pipeline {pipeline.name!r} version {pipeline.version!r} is disabled")
-        if body.ParameterAssignments:
-            unknown = ", ".join(sorted(body.ParameterAssignments))
-            raise InvalidRequestError(f"ParameterAssignments: pipeline {pipeline.name!r} has no parameter {unknown}")
-        automl = pipeline.config.automl
-        experiment = body.ExperimentName or automl.experiment_name
-        tagged = replace(automl, experiment_name=experiment, tags={**automl.tags, **body.Tags})
-        return RunRequest(replace(pipeline.config, automl=tagged), experiment, pipeline_id, body.RunSource or "")
+    def resubmit_run(self, run_id: str, body: Resubmission, request: Request) -> object:
+        """Run it again with the results of its finished steps."""
+        self._note(request, "resubmit", f"run {run_id}", f"from {body.from_step}" if body.from_step else "")
+        return to_document(self._engine.resubmit(run_id, body.from_step))
+
+    def _note(self, request: Request, action: str, subject: str, detail: str = "") -> None:
+        asker = asker_of(request)
+        self._audit.record(asker.actor, action, subject, asker.origin, detail)
+
+    def _start(self, pipeline_id: str, body: Submission, asker: Asker, run_id: str) -> dict[str, object]:
+        ask = Ask(body.ExperimentName or "", body.ParameterAssignments, body.RunSource or "", body.Tags)
+        run = self._triggers.trigger(pipeline_id, ask, asker, run_id)
+        return {
+            "Id": run.id,
+            "Status": run.status.value,
+            "ExperimentName": run.experiment_name,
+            "PipelineId": pipeline_id,
+            "RunUrl": f"/runs/{run.id}",
+        }
 
 
-def create_app(store: PipelineStore, engine: PipelineEngine, token: str) -> FastAPI:
-    """The application, guarded by the token."""
-    api = ControlApi(store, engine)
+def create_app(api: ControlApi, doors: Doors, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application behind its guard: the routes on pipelines and runs, and those of `routers`."""
     app = FastAPI(title="bankmlops control server", docs_url=None, redoc_url=None, openapi_url=None)
     _route(app, "GET", "/", api.healthy)
     _route(app, "POST", "/pipelines/{pipeline_id}/submit", api.trigger)
+    _route(app, "POST", "/pipeline-endpoints/{endpoint_id}/submit", api.trigger_endpoint)
     _route(app, "POST", "/runs", api.submit)
     _route(app, "GET", "/runs", api.list_runs)
     _route(app, "GET", "/runs/{run_id}", api.get_run)
     _route(app, "POST", "/runs/{run_id}/cancel", api.cancel_run)
+    _route(app, "POST", "/runs/{run_id}/resubmit", api.resubmit_run)
+    for router in routers:
+        app.include_router(router)
     app.add_exception_handler(BankMLOpsError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_bad_body)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_fault)
-    app.add_middleware(Guard, token=token)
+    app.add_middleware(Guard, doors=doors)
     return app
+
+
+def asker_of(request: Request) -> Asker:
+    """Who sent a request that the guard let through, for the audit log."""
+    agent = "".join(letter for letter in request.headers.get("user-agent", "")[:_LONGEST_AGENT] if letter.isprintable())
+    return Asker(request.state.caller.name, f"http {request.client.host if request.client else '-'} {agent}".rstrip())
 
 
 def _route(app: FastAPI, method: str, path: str, operation: Callable[..., object]) -> None:
     app.add_api_route(path, operation, methods=[method], response_model=None)
 
 
-def _run_id(pipeline_id: str, key: str | None) -> str:
+def _run_id(thing_id: str, key: str | None) -> str:
     if key is None:
         return str(uuid.uuid4())
     if _KEY.fullmatch(key) is None:
         raise InvalidRequestError("Idempotency-Key: 1 to 255 printable ASCII characters without a space")
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:bankmlops:{pipeline_id}:{key}"))
+    return run_id_of(thing_id, key)
 
 
 async def _answer_error(_request: Request, error: Exception) -> Response:
     status, code = next(((s, c) for kind, s, c in _STATUS_CODES if isinstance(error, kind)), (500, "InternalError"))
     response = error_response(status, code, str(error))
     if isinstance(error, BackendUnavailableError):
-        response.headers["Retry-After"] = _RETRY_SECONDS
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 

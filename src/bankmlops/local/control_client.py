@@ -22,9 +22,11 @@ _TIMEOUT_SECONDS = 60.0
 _ERRORS: dict[int, type[BankMLOpsError]] = {
     400: InvalidRequestError,
     401: AuthenticationError,
+    403: AuthenticationError,
     404: NotFoundError,
     409: ConflictError,
     413: InvalidRequestError,
+    415: InvalidRequestError,
 }
 
 

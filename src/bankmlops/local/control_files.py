@@ -92,6 +92,17 @@ class ControlFiles:
                 raise BackendUnavailableError(f"{self._record_path} is damaged; delete it and try again") from None
         return ControlRecord(ProcessIdentity(**document["process"]), document["url"])
 
+    def write_holder(self, process: ProcessIdentity) -> None:
+        """Tell others which process holds the workspace's server lock, from before it serves."""
+        write_private_json(self._holder_path, asdict(process))
+
+    def read_holder(self) -> ProcessIdentity | None:
+        """The process that took the lock last; None where that can't be told."""
+        try:
+            return ProcessIdentity(**json.loads(self._holder_path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
     def remove_record(self) -> None:
         """Take leave."""
         self._record_path.unlink(missing_ok=True)
@@ -100,6 +111,10 @@ class ControlFiles:
         """Forget what an earlier process wrote, so that the file stays small."""
         with disk_errors(self.output):
             os.close(os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+
+    @property
+    def _holder_path(self) -> Path:
+        return self.folder / "holder.json"
 
     @property
     def _record_path(self) -> Path:

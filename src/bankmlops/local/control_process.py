@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 
@@ -34,10 +35,12 @@ def start_control_server(workspace: LocalWorkspace) -> ControlRecord:
     files = ControlFiles(workspace)
     with workspace.lock("control-start", timeout_seconds=_START_SECONDS + 10):
         running = find_control_server(files)
-        if running is not None:
-            return _wait_until_it_answers(files, running.process)
+        answering = _await_unless_it_ends(files, running.process) if running else None
+        if answering is not None:
+            return answering
         files.clear_output()
-        process = start_detached(MODULE, ["--workspace", str(workspace.folder)], files.output, files.folder)
+        arguments = ["--workspace", str(workspace.folder)]
+        process = start_detached(MODULE, arguments, files.output, files.folder, os.environ)  # the engine's database too
         return _wait_until_it_answers(files, process)
 
 
@@ -59,6 +62,16 @@ def _end_alone(identity: ProcessIdentity) -> None:
         for survivor in alive:
             survivor.kill()
         psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+
+
+def _await_unless_it_ends(files: ControlFiles, process: ProcessIdentity) -> ControlRecord | None:
+    """The server, once it answers; None where it was about to end."""
+    try:
+        return _wait_until_it_answers(files, process)
+    except BackendUnavailableError:
+        if is_alive(process):
+            raise
+        return None
 
 
 def _wait_until_it_answers(files: ControlFiles, process: ProcessIdentity) -> ControlRecord:

@@ -12,28 +12,33 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from bankmlops.backend import Backend
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictError
-from bankmlops.local.control_api import create_app
+from bankmlops.local.control_connections import MAXIMUM_HEAD_BYTES, BoundedConnection
 from bankmlops.local.control_files import HOST, ControlFiles, ControlRecord
 from bankmlops.local.control_process import find_control_server
+from bankmlops.local.control_room import ControlRoom
+from bankmlops.local.feedback_api import feedback_router
+from bankmlops.local.page_api import PageSources, page_router
+from bankmlops.local.page_files import page_files_router
+from bankmlops.local.pipeline_database import take_pipeline_database
 from bankmlops.local.pipeline_engine import PipelineEngine
-from bankmlops.local.pipeline_store import PipelineStore
 from bankmlops.local.processes import own_identity
 from bankmlops.local.workspace import LocalWorkspace
 
 _LOG_BYTES = 1024 * 1024
 _LOG_FILES = 3
-_CONNECTIONS = 512
 _DRAIN_SECONDS = 5
 
 logger = logging.getLogger("bankmlops.control")
@@ -56,11 +61,28 @@ def _run(workspace: LocalWorkspace) -> None:
     files = ControlFiles(workspace)
     with _alone(workspace, files):
         _log_to(files.log)
-        engine = PipelineEngine(files.system_database, _backend_of(workspace))
-        app = create_app(PipelineStore(workspace), engine, files.token())
+        engine = PipelineEngine(take_pipeline_database(files.system_database), _backend_of(workspace), workspace)
+        room = ControlRoom(workspace, engine)
+        room.app.include_router(page_files_router())
+        room.app.include_router(page_router(PageSources(workspace, _backend_of(workspace), engine)))
+        room.app.include_router(feedback_router(_backend_of(workspace)))
         with _listen(files) as listener:
             engine.launch()
-            _serve(uvicorn.Server(_server_config(app)), listener, files)
+            threading.Thread(target=room.scheduler.run, args=(room.leaving,), name="schedules", daemon=True).start()
+            _serve(_Server(_server_config(room.app), room.leaving), listener, files)
+
+
+class _Server(uvicorn.Server):
+    """Tells its guard that it is about to stop, before it stops to listen."""
+
+    def __init__(self, config: uvicorn.Config, leaving: threading.Event) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal to end."""
+        self._leaving.set()
+        super().handle_exit(sig, frame)
 
 
 def _serve(server: uvicorn.Server, listener: socket.socket, files: ControlFiles) -> None:
@@ -83,13 +105,21 @@ def _alone(workspace: LocalWorkspace, files: ControlFiles) -> Iterator[None]:
     try:
         lock.__enter__()
     except BackendUnavailableError:
-        running = find_control_server(files)
-        who = f" as process {running.process.pid} at {running.url}" if running else ""
+        who = _who_holds(files)
         raise ConflictError(f"a control server runs in {workspace.folder} already{who}; `bankmlops down` stops it") from None
     try:
+        files.write_holder(own_identity())
         yield
     finally:
         lock.__exit__(None, None, None)
+
+
+def _who_holds(files: ControlFiles) -> str:
+    """Such as " as process 7 at http://127.0.0.1:8000"; one that starts has no address yet."""
+    running, holder = find_control_server(files), files.read_holder()
+    if running is not None:
+        return f" as process {running.process.pid} at {running.url}"
+    return f" as process {holder.pid}, which starts or stops just now" if holder else ""
 
 
 def _backend_of(workspace: LocalWorkspace) -> Callable[[], Backend]:
@@ -118,7 +148,8 @@ def _server_config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
+        http=BoundedConnection,
+        h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
 

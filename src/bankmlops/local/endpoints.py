@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from bankmlops.local.process_serving import look_at_process, refuse_busy, start_
 from bankmlops.local.processes import ProcessIdentity
 from bankmlops.local.telemetry_files import copy_telemetry
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model
+from bankmlops.types import DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model, UnknownCategories
 
 MAXIMUM_LOG_LINES = 5000
 _KIND = "endpoints"
@@ -108,13 +108,11 @@ class Endpoints:
 
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         """Turn telemetry on or off; it counts from the next request."""
-        self._row(name)
-        with self._workspace.lock(_lock_name(name)):
-            row = self._row(name)
-            files = self._files(name)
-            settings = replace(files.settings(), app_insights=enabled)
-            files.write(settings, files.keys() if settings.auth_enabled else None)
-        return self._endpoint(row)
+        return self._change(name, lambda settings: replace(settings, app_insights=enabled))
+
+    def set_data_collection(self, name: str, enabled: bool) -> Endpoint:
+        """Turn the model data collector on or off; it counts from the next request."""
+        return self._change(name, lambda settings: replace(settings, collect_model_data=enabled))
 
     def keys(self, name: str) -> EndpointKeys:
         """Both keys; `ConflictError` where the endpoint has no key authentication."""
@@ -147,6 +145,11 @@ class Endpoints:
         self._row(name)
         return copy_telemetry(self._files(name).folder, to)
 
+    def collected_in(self, name: str) -> Path:
+        """The folder in which it keeps what it collected."""
+        self._row(name)
+        return self._files(name).folder
+
     def delete(self, name: str) -> None:
         """Let it finish what it was asked, end it and remove what it had; one that is not there is no error."""
         with self._workspace.lock(_lock_name(name)):
@@ -156,6 +159,15 @@ class Endpoints:
             if row is not None:
                 end(files, _process(row))
             self._remove(files, name)
+
+    def _change(self, name: str, change: Callable[[EndpointSettings], EndpointSettings]) -> Endpoint:
+        self._row(name)
+        with self._workspace.lock(_lock_name(name)):
+            row = self._row(name)
+            files = self._files(name)
+            settings = change(files.settings())
+            files.write(settings, files.keys() if settings.auth_enabled else None)
+        return self._endpoint(row)
 
     def _registered(self, model: Model) -> tuple[Model, Path]:
         registered = self._models.get(model.name, model.version)
@@ -265,6 +277,11 @@ class Endpoints:
             created=time_of(row["created"]),
             cold_start_seconds=row["cold_start_seconds"],
             tags=from_text(dict[str, str], row["tags"]),
+            workers=settings.workers,
+            cors_origins=tuple(settings.cors_origins),
+            plain_json=settings.plain_json,
+            unknown_categories=UnknownCategories(settings.unknown_categories),
+            collect_model_data=settings.collect_model_data,
         )
 
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from bankmlops.errors import BackendUnavailableError
 from bankmlops.local.disk import disk_errors
+from bankmlops.local.shared import mlflow_server
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import RunStatus
 
@@ -44,8 +45,8 @@ def silence() -> None:
 
 
 def store_exists(workspace: LocalWorkspace) -> bool:
-    """Whether any process has made the store."""
-    return _database(workspace).exists()
+    """Whether any process has made the store; a server's is there."""
+    return bool(mlflow_server()) or _database(workspace).exists()
 
 
 def open_store(workspace: LocalWorkspace) -> MlflowClient:
@@ -65,7 +66,7 @@ def find_experiment(client: MlflowClient, workspace: LocalWorkspace, name: str) 
         found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = (workspace.mlflow_artifacts / name).as_uri()
+        location = None if mlflow_server() else (workspace.mlflow_artifacts / name).as_uri()
         return str(client.create_experiment(name, location, tags=_KIND))
 
 
@@ -85,7 +86,7 @@ def mlflow_errors(workspace: LocalWorkspace) -> Iterator[None]:
             yield
     except (MlflowException, SQLAlchemyError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise BackendUnavailableError(f"the MLflow store {_database(workspace)} refused: {reason}") from error
+        raise BackendUnavailableError(f"the MLflow store {mlflow_server() or _database(workspace)} refused: {reason}") from error
 
 
 def _database(workspace: LocalWorkspace) -> Path:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from sqlite3 import Row
+from typing import Any
 
 from bankmlops.errors import ConflictError, NotFoundError
 from bankmlops.local.pipeline_documents import content_hash, from_document, to_document
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.pipelines import Pipeline, from_config, graph_of
 from bankmlops.types import PipelineConfig
 
 ACTIVE, DISABLED = "Active", "Disabled"
@@ -26,7 +28,7 @@ class StoredPipeline:
     version: str
     status: str
     description: str
-    config: PipelineConfig
+    pipeline: Pipeline
 
 
 class PipelineStore:
@@ -35,31 +37,33 @@ class PipelineStore:
     def __init__(self, workspace: LocalWorkspace) -> None:
         self._workspace = workspace
 
-    def publish(self, config: PipelineConfig, version: str, description: str) -> StoredPipeline:
+    def publish(self, pipeline: PipelineConfig | Pipeline, version: str, description: str) -> StoredPipeline:
         """Keep it, or answer the one of this name, version and content; raises `ConflictError` where the content differs."""
+        graph = graph_of(pipeline)
         with self._workspace.database() as connection:
             connection.execute(
                 "INSERT INTO published_pipelines (id, name, version, status, description, config, content_hash, created)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, version) DO NOTHING",
                 (
                     str(uuid.uuid4()),
-                    config.name,
+                    graph.name,
                     version,
                     ACTIVE,
                     description,
-                    json.dumps(to_document(config)),
-                    content_hash(config),
+                    json.dumps(to_document(graph)),
+                    content_hash(graph),
                     datetime.now(UTC).isoformat(),
                 ),
             )
             row = connection.execute(
-                "SELECT * FROM published_pipelines WHERE name = ? AND version = ?", (config.name, version)
+                "SELECT * FROM published_pipelines WHERE name = ? AND version = ?", (graph.name, version)
             ).fetchone()
-        if row["content_hash"] != content_hash(config):
+        stored = _stored(row)
+        if content_hash(stored.pipeline) != content_hash(graph):
             raise ConflictError(
-                f"pipeline {config.name!r} version {version!r} is published with other content; publish it as another version"
+                f"pipeline {graph.name!r} version {version!r} is published with other content; publish it as another version"
             )
-        return _stored(row)
+        return stored
 
     def get(self, pipeline_id: str) -> StoredPipeline:
         """One published pipeline. Raises `NotFoundError`."""
@@ -77,9 +81,16 @@ class PipelineStore:
 
     def disable(self, pipeline_id: str) -> None:
         """Refuse further triggers (idempotent). Raises `NotFoundError`."""
+        self._set_status(pipeline_id, DISABLED)
+
+    def enable(self, pipeline_id: str) -> None:
+        """Take triggers again (idempotent). Raises `NotFoundError`."""
+        self._set_status(pipeline_id, ACTIVE)
+
+    def _set_status(self, pipeline_id: str, status: str) -> None:
         self.get(pipeline_id)
         with self._workspace.database() as connection:
-            connection.execute("UPDATE published_pipelines SET status = ? WHERE id = ?", (DISABLED, pipeline_id))
+            connection.execute("UPDATE published_pipelines SET status = ? WHERE id = ?", (status, pipeline_id))
 
 
 def _stored(row: Row) -> StoredPipeline:
@@ -89,5 +100,12 @@ def _stored(row: Row) -> StoredPipeline:
         version=row["version"],
         status=row["status"],
         description=row["description"],
-        config=from_document(PipelineConfig, json.loads(row["config"])),
+        pipeline=_pipeline(json.loads(row["config"])),
     )
+
+
+def _pipeline(document: Mapping[str, Any]) -> Pipeline:
+    """What was published as the simple form, by an earlier version, is read as the graph that it stands for."""
+    if "automl" in document:
+        return from_config(from_document(PipelineConfig, document))
+    return from_document(Pipeline, document)

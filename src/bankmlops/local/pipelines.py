@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bankmlops.errors import InvalidRequestError
+from bankmlops.errors import InvalidRequestError, NotFoundError
+from bankmlops.local.audit import AuditLog
 from bankmlops.local.control_client import ControlClient
 from bankmlops.local.control_files import HOST, ControlFiles
 from bankmlops.local.control_process import find_control_server, start_control_server, stop_control_server
 from bankmlops.local.pipeline_documents import from_document, to_document
+from bankmlops.local.pipeline_files import StepFolder, copy_output, read_file_output
+from bankmlops.local.pipeline_requests import RunRequest
+from bankmlops.local.pipeline_sources import keep_sources
 from bankmlops.local.pipeline_store import PipelineStore, StoredPipeline
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import PipelineConfig, PipelineRun, PublishedPipeline
-
-_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,255}")
+from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions, graph_of
+from bankmlops.pipelines.validation import check_text
+from bankmlops.types import PipelineConfig, PipelineRun, PublishedPipeline, StepRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Pipelines:
         self._files = ControlFiles(workspace)
         self._store = PipelineStore(workspace)
         self._client = ControlClient(self._files)
+        self._audit = AuditLog(workspace)
 
     def up(self) -> str:
         """Start the control server (idempotent), and answer its base URL."""
@@ -57,16 +62,24 @@ class Pipelines:
         """What the control server wants of each request; a secret."""
         return {"Authorization": f"Bearer {self._files.token()}"}
 
-    def submit(self, config: PipelineConfig) -> PipelineRun:
+    def submit(self, pipeline: PipelineConfig | Pipeline, options: RunOptions = DEFAULT_OPTIONS) -> PipelineRun:
         """Start a run that outlives this process. Raises `BackendUnavailableError` where no control server runs."""
-        _check(config)
-        return _run(self._client.post("/runs", to_document(config)))
+        request = RunRequest(
+            pipeline=keep_sources(self._workspace, graph_of(pipeline)),
+            parameters=options.parameters,
+            experiment_name=options.experiment_name,
+            run_source=options.run_source,
+            tags=options.tags,
+            allow_reuse=options.allow_reuse,
+        )
+        return _run(self._client.post("/runs", to_document(request)))
 
-    def publish(self, config: PipelineConfig, version: str, description: str = "") -> PublishedPipeline:
+    def publish(self, pipeline: PipelineConfig | Pipeline, version: str, description: str = "") -> PublishedPipeline:
         """Publish it, control server or not. Raises `ConflictError` where this name and version have other content."""
-        _check(config)
-        _check_text("the pipeline's version", version)
-        return self._published(self._store.publish(config, version, description))
+        check_text("the pipeline's version", version)
+        stored = self._store.publish(keep_sources(self._workspace, graph_of(pipeline)), version, description)
+        self._audit.record_own("publish", f"pipeline {stored.id}", f"{stored.name} version {stored.version}")
+        return self._published(stored)
 
     def get_published(self, pipeline_id: str) -> PublishedPipeline:
         """One published pipeline. Raises `NotFoundError`."""
@@ -79,6 +92,12 @@ class Pipelines:
     def disable(self, pipeline_id: str) -> None:
         """Refuse further triggers (idempotent). Raises `NotFoundError`."""
         self._store.disable(pipeline_id)
+        self._audit.record_own("disable", f"pipeline {pipeline_id}")
+
+    def enable(self, pipeline_id: str) -> None:
+        """Take triggers again (idempotent). Raises `NotFoundError`."""
+        self._store.enable(pipeline_id)
+        self._audit.record_own("enable", f"pipeline {pipeline_id}")
 
     def get_run(self, run_id: str) -> PipelineRun:
         """How a run stands. Raises `NotFoundError`, and `BackendUnavailableError` where no control server runs."""
@@ -92,6 +111,33 @@ class Pipelines:
         """End a run and what it trains; a finished run stays as it is. Raises `NotFoundError`."""
         self._client.post(f"/runs/{_path_part(run_id)}/cancel", {})
 
+    def resubmit(self, run_id: str, from_step: str = "") -> PipelineRun:
+        """Run it again with the results of its finished steps, but anew from `from_step` on."""
+        return _run(self._client.post(f"/runs/{_path_part(run_id)}/resubmit", {"from_step": from_step}))
+
+    def step_log(self, run_id: str, step: str) -> Sequence[str]:
+        """The newest lines of a step's log, oldest first. Raises `NotFoundError`."""
+        self._step(run_id, step)
+        return StepFolder(self._workspace, run_id, step).lines()
+
+    def download_step_output(self, run_id: str, step: str, output: str, to: Path) -> Path:
+        """Copy a file that a step gave. Raises `NotFoundError`, and `InvalidRequestError` where the output is text."""
+        outputs = self._step(run_id, step).outputs
+        if output not in outputs:
+            raise NotFoundError(f"step {step!r} of run {run_id} gave no {output!r}; it gave {', '.join(outputs) or 'nothing'}")
+        file = read_file_output(outputs[output])
+        if file is None:
+            raise InvalidRequestError(f"output {output!r} of step {step!r} is no file: it is {outputs[output][:200]!r}")
+        return copy_output(self._workspace, file, to)
+
+    def _step(self, run_id: str, step: str) -> StepRun:
+        steps = self.get_run(run_id).steps
+        found = next((each for each in steps if each.name == step), None)
+        if found is None:
+            names = ", ".join(each.name for each in steps)
+            raise NotFoundError(f"run {run_id} has no step {step!r}; it has {names}")
+        return found
+
     def _base_url(self) -> str:
         return f"http://{HOST}:{self._files.port()}"
 
@@ -104,19 +150,6 @@ class Pipelines:
             status=stored.status,
             description=stored.description,
         )
-
-
-def _check(config: PipelineConfig) -> None:
-    _check_text("the pipeline's name", config.name)
-    _check_text("the pipeline's model name", config.model_name)
-    minimum = config.minimum_score
-    if minimum is not None and not 0 <= minimum < float("inf"):
-        raise InvalidRequestError(f"minimum_score {minimum} can't serve; give a number of 0 or more, such as 0.9")
-
-
-def _check_text(what: str, text: str) -> None:
-    if _NAME.fullmatch(text) is None or text != text.strip():
-        raise InvalidRequestError(f"{what} {text!r} can't serve; give 1 to 255 characters without a slash or a line break")
 
 
 def _path_part(text: str) -> str:

@@ -10,14 +10,16 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from bankmlops.local.disk import disk_errors
+from bankmlops.local.pipeline_database import VARIABLE as DATABASE_VARIABLE
+from bankmlops.local.shared import is_foreign, own_host
 
 _MARK = "BANKMLOPS_PROCESS_FOLDER"
 _SAME_START_SECONDS = 0.05
@@ -26,10 +28,14 @@ _MAXIMUM_ROUNDS = 20
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process id, and when it began in seconds since boot: ids are used again, and the wall clock jumps."""
+    """A process id, and when it began in seconds since boot: ids are used again, and the wall clock jumps.
+
+    `host` is the machine, where several share the workspace.
+    """
 
     pid: int
     created: float
+    host: str = field(default_factory=own_host)
 
 
 def own_identity() -> ProcessIdentity:
@@ -37,10 +43,13 @@ def own_identity() -> ProcessIdentity:
     return ProcessIdentity(os.getpid(), _created(psutil.Process()))
 
 
-def start_detached(module: str, arguments: Sequence[str], log: Path, folder: Path) -> ProcessIdentity:
+def start_detached(
+    module: str, arguments: Sequence[str], log: Path, folder: Path, environment: Mapping[str, str] | None = None
+) -> ProcessIdentity:
     """Start `python -m module arguments` in a session of its own, from `folder`, both its outputs appended to `log` (0600).
 
-    A terminal's Ctrl-C does not reach it, and it outlives this process; while this process lives, it is reaped when it ends.
+    It has this process's environment without the engine's database, unless it is given one. A terminal's Ctrl-C does not reach
+    it, and it outlives this process; while this process lives, it is reaped when it ends.
     """
     with disk_errors(log):
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -51,7 +60,7 @@ def start_detached(module: str, arguments: Sequence[str], log: Path, folder: Pat
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd=folder,
-                env={**os.environ, _MARK: str(folder)},
+                env={**(_inherited() if environment is None else environment), _MARK: str(folder)},
                 start_new_session=True,
             )
         finally:
@@ -63,9 +72,13 @@ def start_detached(module: str, arguments: Sequence[str], log: Path, folder: Pat
     return identity
 
 
+def _inherited() -> Mapping[str, str]:
+    return {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
+
+
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process still runs."""
-    return _find(identity) is not None
+    """Whether that very process still runs; one of another machine is taken at its word."""
+    return is_foreign(identity.host) or _find(identity) is not None
 
 
 def end_family(identity: ProcessIdentity, folder: Path, grace_seconds: float) -> None:
@@ -100,7 +113,7 @@ def _is_marked(process: psutil.Process, folder: str) -> bool:
 
 
 def _find(identity: ProcessIdentity) -> psutil.Process | None:
-    if identity.pid <= 0:
+    if identity.pid <= 0 or is_foreign(identity.host):
         return None
     try:
         process = psutil.Process(identity.pid)

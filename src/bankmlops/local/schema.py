@@ -75,4 +75,75 @@ CREATE TABLE published_pipelines (
 );
 """
 
-SCRIPTS = (_VERSION_1,)
+_VERSION_2 = """
+CREATE TABLE access_tokens (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    sha256 TEXT NOT NULL UNIQUE,
+    scope TEXT NOT NULL,
+    created TEXT NOT NULL,
+    expires TEXT,
+    last_used TEXT,
+    revoked TEXT
+);
+CREATE UNIQUE INDEX living_access_tokens ON access_tokens (name) WHERE revoked IS NULL;
+CREATE TABLE audit_log (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    moment TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE TRIGGER audit_log_is_append_only BEFORE UPDATE ON audit_log BEGIN
+    SELECT RAISE(ABORT, 'the audit log is never rewritten');
+END;
+CREATE TABLE pipeline_endpoints (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    description TEXT NOT NULL,
+    default_version TEXT NOT NULL,
+    created TEXT NOT NULL
+);
+CREATE TABLE pipeline_endpoint_versions (
+    endpoint_id TEXT NOT NULL REFERENCES pipeline_endpoints (id),
+    version TEXT NOT NULL,
+    pipeline_id TEXT NOT NULL REFERENCES published_pipelines (id),
+    PRIMARY KEY (endpoint_id, version)
+);
+CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    config TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created TEXT NOT NULL,
+    next_fire TEXT,
+    last_fire TEXT,
+    last_run_id TEXT NOT NULL DEFAULT '',
+    last_error TEXT NOT NULL DEFAULT '',
+    seen TEXT NOT NULL DEFAULT ''
+);
+"""
+
+_VERSION_3 = """
+CREATE TABLE pipeline_results (
+    run_id TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    step TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    outputs TEXT NOT NULL,
+    created TEXT NOT NULL,
+    PRIMARY KEY (run_id, step)
+);
+CREATE INDEX newest_pipeline_results ON pipeline_results (pipeline, step, created);
+"""
+
+# The machine that a run trains on, where several share the folder.
+_VERSION_4 = """
+ALTER TABLE automl_runs ADD COLUMN host TEXT NOT NULL DEFAULT '';
+"""
+
+SCRIPTS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)

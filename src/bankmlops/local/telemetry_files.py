@@ -18,8 +18,8 @@ def copy_telemetry(folder: Path, to: Path) -> Sequence[Path]:
     copied = []
     with disk_errors(to):
         to.mkdir(parents=True, exist_ok=True)
-        for name in NAMES:
+        for name in reversed(NAMES):  # the newest first: one that is rotated meanwhile is copied twice, and not left out
             for source in (folder / name, state_folder(folder) / name):  # a container writes into a folder of its own
                 with suppress(FileNotFoundError):
                     copied.append(Path(shutil.copyfile(source, to / name)))
-    return tuple(copied)
+    return tuple(reversed(copied))

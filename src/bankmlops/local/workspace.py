@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
 from bankmlops.local.disk import disk_errors, make_private_folder
 from bankmlops.local.schema import SCRIPTS
+from bankmlops.local.shared import is_shared, mlflow_server
 
 _BUSY_SECONDS = 30.0
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -36,8 +37,8 @@ class LocalWorkspace:
 
     @property
     def mlflow_uri(self) -> str:
-        """The tracking and registry store of this workspace, as MLflow wants it."""
-        return f"sqlite:///{self._folder / 'mlflow' / 'mlflow.db'}"
+        """The tracking and registry store of this workspace, as MLflow wants it: a server where one is named, or else its own."""
+        return mlflow_server() or f"sqlite:///{self._folder / 'mlflow' / 'mlflow.db'}"
 
     @property
     def mlflow_artifacts(self) -> Path:
@@ -111,7 +112,7 @@ class LocalWorkspace:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._database_path, timeout=_BUSY_SECONDS)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_mode={'DELETE' if is_shared() else 'WAL'}")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
         return connection

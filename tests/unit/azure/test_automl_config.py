@@ -13,7 +13,7 @@ import pytest
 from bankmlops.azure.automl_config import budget_minutes, check_config, run_tags, sdk_config
 from bankmlops.azure.calls import writing
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Featurization, FeaturizationMode
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Device, Featurization, FeaturizationMode
 
 DATASET = Dataset("bank", "1", 100, ("age", "y"), "y", "0" * 64)
 CONFIG = AutoMLConfig(dataset=DATASET, experiment_timeout_minutes=29)
@@ -24,6 +24,12 @@ def _settings(config: AutoMLConfig, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = sdk_config(config, None, "cluster", 4, folder).as_serializable_dict()
     json.dumps(found)
     return found
+
+
+def test_no_device() -> None:
+    """The device is the compute target's on Azure, and one that is named is refused before anything is made."""
+    with pytest.raises(InvalidRequestError, match="compute target"):
+        check_config(replace(CONFIG, device=Device.CPU))
 
 
 def test_every_field_arrives(tmp_path: Path) -> None:

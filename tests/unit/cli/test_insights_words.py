@@ -17,6 +17,7 @@ from support.bundles import specification
 from support.memory_backend import MemoryBackend
 from support.recorded_telemetry import LOG, write_telemetry
 from support.run_files import RunFiles
+from support.telemetry_receiver import Answer, receiving
 
 Command = Callable[..., Any]
 ENDPOINT = Endpoint("bank-endpoint", EndpointState.HEALTHY, "http://x/score", "", "process", "bank", "2")
@@ -54,6 +55,22 @@ def test_what_can_not_be_asked(command: Command, recorded: MemoryBackend) -> Non
     assert (done.code, len(done.errors)) == (2, 1)
     assert not Path("report.html").exists()
     assert command("insights", "nobody").code == 3
+
+
+def test_telemetry_is_sent(command: Command, recorded: MemoryBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how many requests were sent; where to, is one of two, and a secret comes by the environment alone."""
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret")
+        done = command("export-telemetry", "bank-endpoint", "--otlp", receiver.url)
+        assert (done.code, done.out.strip()) == (0, "sent 100 requests")
+        assert command("export-telemetry", "bank-endpoint", "--otlp", receiver.url, "--json").document["sent"] == 0
+        assert receiver.received[0].headers["api-key"] == "secret"
+        receiver.usual = Answer(200, b'{"errors":[]}')
+        string = f"InstrumentationKey=0a1b2c3d-0000-1111-2222-333344445555;IngestionEndpoint={receiver.url}"
+        monkeypatch.setenv("APPLICATIONINSIGHTS_CONNECTION_STRING", string)
+        assert command("export-telemetry", "bank-endpoint", "--application-insights").out.strip() == "sent 100 requests"
+        for words in ((), ("--application-insights", "--otlp", receiver.url)):
+            assert command("export-telemetry", "bank-endpoint", *words).code == 2
 
 
 class Watched(RunFiles):

@@ -106,6 +106,24 @@ def test_automl_resume(command: Command, backend: MemoryBackend) -> None:
     assert done.document["status"] == "NotStarted"
 
 
+def test_automl_trials(command: Command, backend: MemoryBackend) -> None:
+    """Every trial that ended is shown, with why one has no score."""
+    done = command("automl", "trials", "AutoML_7", "--json")
+    assert [(trial["iteration"], trial["score"], trial["error"]) for trial in done.document] == [
+        (3, 0.9161, ""),
+        (4, None, "given up: worse"),
+    ]
+    assert "given up: worse" in command("automl", "trials", "AutoML_7").out
+
+
+def test_automl_continue(command: Command, backend: MemoryBackend) -> None:
+    """A run is continued for some minutes, on its own data or on a dataset that is named."""
+    done = command("automl", "continue", "AutoML_7", "--minutes", "10", "--no-wait", "--json")
+    assert done.document["tags"] == {"continues": "AutoML_7"}
+    assert command("automl", "continue", "AutoML_7", "--minutes", "5", "--dataset", "june").code == 0
+    assert backend.calls == [("continue", "AutoML_7", 10.0, None), ("continue", "AutoML_7", 5.0, "june")]
+
+
 def test_automl_progress_is_no_result(command: Command, backend: MemoryBackend) -> None:
     """How a run goes on is said on stderr, and stdout is the JSON of the result alone; a number that JSON lacks is null."""
     backend.changes = [replace(DONE, status=RunStatus.RUNNING, progress="trial 3, best accuracy 0.9", fraction=0.3)]
@@ -335,6 +353,8 @@ def test_endpoints(command: Command, backend: MemoryBackend, scoring: LocalServe
     assert command("endpoints", "show", "bank-endpoint", "--json").document["state"] == "Healthy"
     assert command("endpoints", "update", "bank-endpoint", "--app-insights", "--json").document["app_insights"] is True
     assert command("endpoints", "update", "bank-endpoint", "--no-app-insights", "--json").document["app_insights"] is False
+    switched = command("endpoints", "update", "bank-endpoint", "--collect-model-data", "--json").document
+    assert switched["collect_model_data"] is True
     assert command("endpoints", "update", "bank-endpoint").code == 2
     assert command("endpoints", "rollback", "bank-endpoint").code == 4
     assert command("endpoints", "update", "bank-endpoint", "--model", "bank:7", "--json").document["model_version"] == "7"

@@ -160,6 +160,33 @@ def test_what_is_done_is_kept_and_gone_on_from(workspace: LocalWorkspace, runs: 
     assert _mlflow_status(workspace, run_id) == ["FINISHED"]
 
 
+def test_more_time_for_an_ended_run(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig, tmp_path: Path) -> None:
+    """A canceled run's trials are another run's start, whose tags show what its time bought; other data tries its best first."""
+    asked = replace(config, allowed_models=("LogisticRegression",), n_cross_validations=2, model_explainability=False)
+    run_id = runs.submit(asked).id
+    _until(lambda: len(runs.children(run_id)) > 0)
+    with pytest.raises(ConflictError, match="only one that has ended can be continued"):
+        runs.continue_from(run_id, 1.0, None)
+    runs.cancel(run_id)
+    kept = runs.children(run_id)
+
+    synthesize(tmp_path / "june.csv", 200, 9)
+    june = Datasets(workspace).register("june", DataSource(tmp_path / "june.csv", synthetic=True), "y")
+    same, other = (runs.continue_from(run_id, 0.1, data).id for data in (None, june))
+    ended = [wait(runs.get, each, timeout_seconds=180) for each in (same, other)]
+    assert [run.status for run in ended] == [RunStatus.COMPLETED] * 2, [run.error for run in ended]
+    assert {child.iteration: child.score for child in kept}.items() <= {
+        child.iteration: child.score for child in runs.children(same)
+    }.items()
+    tags = ended[0].tags
+    assert (tags["continues"], tags["score.before"]) == (run_id, f"{kept[0].score:.6f}")
+    assert float(tags["score.after"]) >= float(tags["score.before"])
+    assert float(tags["seconds.after"]) > float(tags["seconds.before"]) >= 0
+    assert "What the extra time bought" in (runs.folder(same) / "outputs" / "report.html").read_text()
+    first = min(runs.children(other), key=lambda child: child.iteration)
+    assert first.parameters == kept[0].parameters
+
+
 def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:
     """A dataset whose file was written over fails the run with one line that names the file; the log has no traceback."""
     synthesize(tmp_path / "other.csv", 300, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -14,13 +14,18 @@ from starlette.types import ASGIApp
 
 from bankmlops.backend import wait
 from bankmlops.errors import ConflictError
-from bankmlops.local.control_api import create_app
+from bankmlops.local.audit import AuditLog
+from bankmlops.local.control_files import ControlFiles
+from bankmlops.local.control_room import ControlRoom
 from bankmlops.local.pipeline_documents import from_document, to_document
+from bankmlops.local.pipeline_endpoints import PipelineEndpoints
 from bankmlops.local.pipeline_engine import PipelineEngine
+from bankmlops.local.pipeline_requests import RunRequest
 from bankmlops.local.pipeline_store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.pipelines import graph_of
 from bankmlops.types import PipelineRun, RunStatus
-from support.trainer import CONFIG, Trainer, launched
+from support.trainer import CONFIG, PIPELINE, Trainer, launched
 
 pytestmark = pytest.mark.slow
 MISSING = "00000000-0000-4000-8000-000000000000"
@@ -31,13 +36,17 @@ class Server:
     """The application, called without a socket."""
 
     app: ASGIApp
-    store: PipelineStore
+    workspace: LocalWorkspace
     engine: PipelineEngine
+
+    @property
+    def store(self) -> PipelineStore:
+        return PipelineStore(self.workspace)
 
     def __call__(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
         async def sent() -> httpx.Response:
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
-            authorized = {"Authorization": "Bearer token", **(headers or {})}
+            authorized = {"Authorization": f"Bearer {ControlFiles(self.workspace).token()}", **(headers or {})}
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path, json=body, headers=authorized)
 
@@ -50,9 +59,9 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("api")
-    store = PipelineStore(LocalWorkspace(folder / "workspace"))
+    workspace = LocalWorkspace(folder / "workspace")
     with launched(folder / "dbos.sqlite", Trainer()) as engine:
-        yield Server(create_app(store, engine, "token"), store, engine)
+        yield Server(ControlRoom(workspace, engine).app, workspace, engine)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +91,8 @@ def test_trigger(server: Server, submit: str) -> None:
 
 
 def test_the_experiment_is_optional(server: Server, submit: str) -> None:
-    """Without a name the experiment is the pipeline's own; fields that Azure knows and this machine does not are let through."""
-    assert server("POST", submit, {"DisplayName": "x"}).json()["ExperimentName"] == CONFIG.automl.experiment_name
+    """Without a name the experiment is the pipeline's own."""
+    assert server("POST", submit, {}).json()["ExperimentName"] == CONFIG.automl.experiment_name
 
 
 def test_an_idempotency_key(server: Server, submit: str) -> None:
@@ -103,7 +112,10 @@ def test_an_idempotency_key(server: Server, submit: str) -> None:
         ({"ExperimentName": "a\nb"}, "ExperimentName"),
         ({"ExperimentName": "x" * 256}, "ExperimentName"),
         ({"ParameterAssignments": {"rate": 1}}, "rate"),
+        ({"ParameterAssignments": {"rate": [1]}}, "rate"),
+        ({"ParameterAssignments": {"rate": "x" * 1001}}, "rate"),
         ({"Tags": {"a": 1}}, "Tags"),
+        ({"ExperimentName": "x", "Script": "import os"}, "Script"),
         ([], "body"),
         ("text", "body"),
     ],
@@ -119,6 +131,7 @@ def test_not_there(server: Server) -> None:
     """An unknown pipeline, run or path is 404; a method that is not served is 405."""
     for method, path in (
         ("POST", f"/pipelines/{MISSING}/submit"),
+        ("POST", f"/pipeline-endpoints/{MISSING}/submit"),
         ("GET", f"/runs/{MISSING}"),
         ("POST", f"/runs/{MISSING}/cancel"),
         ("GET", "/docs"),
@@ -135,9 +148,39 @@ def test_a_disabled_pipeline(server: Server) -> None:
     assert _error(server("POST", f"/pipelines/{stored.id}/submit", {})) == (409, "Conflict")
 
 
+def test_a_pipeline_endpoint(server: Server) -> None:
+    """An endpoint runs its default or the version asked for; a repeated key is the same run, though the default was moved."""
+    one, two = (server.store.publish(replace(CONFIG, minimum_score=score), f"e{score}", "").id for score in (0.1, 0.2))
+    endpoints, key = PipelineEndpoints(server.workspace), {"Idempotency-Key": "once"}
+    endpoint_id = endpoints.create("retraining", one).id
+    path = f"/pipeline-endpoints/{endpoint_id}/submit"
+    first = server("POST", path, {}, key).json()
+    endpoints.set_default(endpoint_id, two)
+    assert server("POST", path, {}, key).json()["Id"] == first["Id"]
+    chosen = [
+        server("POST", f"{path}{query}", {}).json()["PipelineId"] for query in ("", "?pipelineVersion=0", "?pipelineVersion=1")
+    ]
+    assert (first["PipelineId"], chosen) == (one, [two, one, two])
+    assert _error(server("POST", f"{path}?pipelineVersion=7", {})) == (404, "NotFound")
+    assert server("GET", f"/pipeline-endpoints/{endpoint_id}").json()["default_version"] == "1"
+    assert [each["name"] for each in server("GET", "/pipeline-endpoints").json()] == ["retraining"]
+    endpoints.disable(endpoint_id)
+    assert _error(server("POST", path, {})) == (409, "Conflict")
+
+
+def test_who_asked_is_written_down(server: Server, submit: str) -> None:
+    """A trigger and its refusal are in the audit log, with who asked from where, and for what."""
+    run_id = server("POST", submit, {}, {"User-Agent": "nightly/1"}).json()["Id"]
+    entry = AuditLog(server.workspace).newest(1)[0]
+    assert (entry.actor, entry.action, entry.detail) == ("workspace token", "trigger", f"run {run_id}")
+    assert entry.subject == f"pipeline {submit.split('/')[2]}"
+    assert entry.origin.startswith("http 127.0.0.1")
+    assert entry.origin.endswith("nightly/1")
+
+
 def test_submit_and_cancel(server: Server) -> None:
     """A pipeline that is not published is run from its whole description; a finished run can be canceled, and stays."""
-    run_id = server("POST", "/runs", to_document(CONFIG)).json()["id"]
+    run_id = server("POST", "/runs", to_document(RunRequest(graph_of(CONFIG)))).json()["id"]
     run = server.end(run_id)
     assert run.status is RunStatus.COMPLETED
     assert from_document(PipelineRun, server("POST", f"/runs/{run_id}/cancel", {}).json()) == run
@@ -167,3 +210,14 @@ def test_too_many_wait(server: Server, submit: str, monkeypatch: pytest.MonkeyPa
     answer = server("POST", submit, {})
     assert _error(answer) == (503, "ServiceUnavailable")
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_resubmit(server: Server) -> None:
+    """An ended run is run again from a step, as a run of its own; one that completed wants to know from which."""
+    run_id = server("POST", "/runs", to_document(RunRequest(PIPELINE))).json()["id"]
+    server.end(run_id)
+    assert _error(server("POST", f"/runs/{run_id}/resubmit", {})) == (400, "BadRequest")
+    assert _error(server("POST", f"/runs/{run_id}/resubmit", {"step": "register"})) == (400, "BadRequest")
+    again = server("POST", f"/runs/{run_id}/resubmit", {"from_step": "register"}).json()
+    assert again["resubmitted_from"] == run_id
+    assert [step.attempts for step in server.end(again["id"]).steps] == [0, 0, 0, 1]

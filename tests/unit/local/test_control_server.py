@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bankmlops import client
 from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, NotFoundError
+from bankmlops.local import control_server
 from bankmlops.local.backend import LocalBackend
 from bankmlops.local.control_files import ControlFiles
 from bankmlops.local.pipelines import Pipelines
@@ -79,11 +81,21 @@ def test_a_second_server_is_refused(workspace: LocalWorkspace) -> None:
     """Exactly one runs in a workspace: another ends with one line that names the first."""
     pipelines = Pipelines(workspace)
     url = pipelines.up()
+    assert f"already as process {pipelines.status().pid} at {url}" in _refusal_of_another(workspace)
+
+
+def test_a_second_server_is_refused_while_the_first_starts(workspace: LocalWorkspace) -> None:
+    """One that holds the workspace and does not serve yet is named too."""
+    with control_server._alone(workspace, ControlFiles(workspace)):
+        assert f"already as process {os.getpid()}, which starts" in _refusal_of_another(workspace)
+
+
+def _refusal_of_another(workspace: LocalWorkspace) -> str:
     command = [sys.executable, "-m", "bankmlops.local.control_server", "--workspace", str(workspace.folder)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
-    assert f"already as process {pipelines.status().pid} at {url}" in second.stderr
+    return second.stderr
 
 
 def test_its_files_are_private(workspace: LocalWorkspace) -> None:

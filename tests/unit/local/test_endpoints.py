@@ -138,6 +138,18 @@ def test_app_insights(shared: Endpoints) -> None:
 
 
 @pytest.mark.slow
+def test_data_collection(shared: Endpoints) -> None:
+    """The collector is turned on and off while it runs: what is asked in between is kept, and nothing else."""
+    endpoint, keys = shared.get("bank-endpoint"), shared.keys("bank-endpoint")
+    collected = shared._files("bank-endpoint").folder / "collected.jsonl"
+    for enabled in (False, True, False):
+        assert shared.set_data_collection("bank-endpoint", enabled).collect_model_data is enabled
+        assert _score(endpoint, keys.primary)[0] == 200
+    _wait(lambda: collected.exists() and collected.read_text())
+    assert collected.read_text().count("\n") == 1
+
+
+@pytest.mark.slow
 def test_logs(shared: Endpoints) -> None:
     """The log has a line for each request, oldest first, and holds no key."""
     keys = shared.keys("bank-endpoint")
@@ -172,13 +184,14 @@ def test_found_by_another_process(shared: Endpoints, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_outlives_its_deployer_and_dies_visibly(endpoints: Endpoints, workspace: LocalWorkspace, tmp_path: Path) -> None:
     """It goes on after its deployer ended, is Failed without URLs after `kill -9`, and its name is free after a deletion."""
-    done = _deployer(workspace, tmp_path).wait(60)
+    done = _deployer(workspace, tmp_path).wait(120)
     assert done == 0
-    endpoint = endpoints.get("bank-endpoint")
-    assert endpoint.state is EndpointState.HEALTHY
+    # One look may find it Unhealthy on a machine so busy that an answer takes 2 s, or not quite dead yet: what counts is the end.
+    _wait(lambda: endpoints.get("bank-endpoint").state is EndpointState.HEALTHY)
     kill_family(workspace.folder / "endpoints" / "bank-endpoint")
+    _wait(lambda: endpoints.get("bank-endpoint").state is EndpointState.FAILED)
     found = endpoints.get("bank-endpoint")
-    assert (found.state, found.scoring_uri, found.swagger_uri) == (EndpointState.FAILED, "", "")
+    assert (found.scoring_uri, found.swagger_uri) == ("", "")
     assert endpoints.logs("bank-endpoint")
     endpoints.delete("bank-endpoint")
     endpoints.delete("bank-endpoint")
@@ -355,6 +368,8 @@ def test_unknown_endpoint(endpoints: Endpoints) -> None:
             ask("nobody")
     with pytest.raises(NotFoundError, match="nobody"):
         endpoints.set_app_insights("nobody", True)
+    with pytest.raises(NotFoundError):
+        endpoints.set_data_collection("nobody", True)
     with pytest.raises(NotFoundError, match="nobody"):
         endpoints.regenerate_key("nobody", KeyName.PRIMARY)
     endpoints.delete("nobody")

@@ -11,6 +11,7 @@ import pytest
 from bankmlops.backend import wait
 from bankmlops.errors import ConflictError, NotFoundError
 from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
+from bankmlops.pipelines import from_config
 from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
 from support.trainer import CONFIG, DATASET, Trainer, launched
 
@@ -42,7 +43,8 @@ def trainer(shared: tuple[PipelineEngine, Trainer]) -> Iterator[Trainer]:
 
 
 def _start(engine: PipelineEngine, config: PipelineConfig = CONFIG, run_id: str = "") -> PipelineRun:
-    return engine.start(run_id or str(uuid.uuid4()), RunRequest(config, "triggered", "pipeline-id"))
+    request = RunRequest(from_config(config), experiment_name="triggered", pipeline_id="pipeline-id")
+    return engine.start(run_id or str(uuid.uuid4()), request)
 
 
 def _end(engine: PipelineEngine, run: PipelineRun) -> PipelineRun:
@@ -71,13 +73,16 @@ def test_a_run(engine: PipelineEngine, trainer: Trainer) -> None:
         "best_algorithm": "LightGBM",
         "primary_metric": "accuracy",
         "score": "0.9",
+        "passed": "true",
         "model_name": "bank",
         "model_version": "1",
+        "model": "bank:1",
     }
     assert run.started is not None
     assert run.ended is not None
     assert run.started <= run.ended
-    assert trainer.runs[0].tags == {"team": "risk", "pipeline_run_id": run.id}
+    marks = {"pipeline_run_id": run.id, "pipeline_step": "automl", "pipeline_attempt": "1"}
+    assert trainer.runs[0].tags == {"team": "risk", **marks}
 
 
 def test_the_gate(engine: PipelineEngine, trainer: Trainer) -> None:
@@ -174,6 +179,7 @@ def test_a_register_step_that_runs_again(engine: PipelineEngine, trainer: Traine
 def test_a_submit_step_that_runs_again(engine: PipelineEngine, trainer: Trainer) -> None:
     """Where an attempt before a crash started the training, it is taken up, not started again."""
     run_id = str(uuid.uuid4())
-    trainer.submit_automl(replace(CONFIG.automl, tags={"pipeline_run_id": run_id}))
+    marks = {"pipeline_run_id": run_id, "pipeline_step": "automl", "pipeline_attempt": "1"}
+    trainer.submit_automl(replace(CONFIG.automl, tags=marks))
     assert _end(engine, _start(engine, run_id=run_id)).outputs["automl_run_id"] == "AutoML_0"
     assert len(trainer.runs) == 1

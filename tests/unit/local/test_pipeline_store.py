@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local.pipeline_documents import content_hash, from_document, to_document
+from bankmlops.local.pipeline_requests import RunRequest, read_request
 from bankmlops.local.pipeline_store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step, from_config
 from bankmlops.types import AutoMLConfig, Dataset, PipelineConfig, PipelineRun, RunStatus, StepRun
 
 DATASET = Dataset("bank", "abc", 100, ("age", "y"), "y", "abc" * 20, created=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
@@ -31,7 +33,7 @@ def test_publish(store: PipelineStore) -> None:
     """A published pipeline is found by its id, with the very configuration."""
     stored = store.publish(CONFIG, "1", "every night")
     assert (stored.name, stored.version, stored.status, stored.description) == ("bank-training", "1", "Active", "every night")
-    assert stored.config == CONFIG
+    assert stored.pipeline == from_config(CONFIG)
     assert store.get(stored.id) == stored
 
 
@@ -48,7 +50,7 @@ def test_a_version_is_immutable(store: PipelineStore, change: dict[str, object])
     first = store.publish(CONFIG, "1", "")
     with pytest.raises(ConflictError, match=r"'bank-training' version '1'.*another version"):
         store.publish(replace(CONFIG, **change), "1", "")  # type: ignore[arg-type]
-    assert store.get(first.id).config == CONFIG
+    assert store.get(first.id).pipeline == from_config(CONFIG)
 
 
 def test_the_newest_first(store: PipelineStore) -> None:
@@ -112,3 +114,27 @@ def test_a_bad_document_names_the_field(field: str, value: object) -> None:
     with pytest.raises(InvalidRequestError, match=rf"^{field}[.:]") as refusal:
         from_document(PipelineConfig, {**document, field: value})
     assert "\n" not in str(refusal.value)
+
+
+def test_what_an_earlier_version_published(store: PipelineStore) -> None:
+    """A pipeline that was published in its simple form is the graph that it stands for, and the same again is the same."""
+    first = store.publish(CONFIG, "1", "")
+    with store._workspace.database() as database:
+        database.execute("UPDATE published_pipelines SET config = ?", (json.dumps(to_document(CONFIG)),))
+    assert store.get(first.id).pipeline == from_config(CONFIG)
+    assert store.publish(CONFIG, "1", "").id == first.id
+
+
+def test_what_an_earlier_version_ran() -> None:
+    """A run that was started with the simple form can be read."""
+    document = {"config": to_document(CONFIG), "experiment_name": "nightly", "pipeline_id": "p", "run_source": ""}
+    assert read_request(json.loads(json.dumps(document))) == RunRequest(
+        from_config(CONFIG), experiment_name="nightly", pipeline_id="p"
+    )
+
+
+def test_a_graph_is_kept_as_it_is(store: PipelineStore) -> None:
+    """A graph with parameters, retries and functions goes through JSON and comes back."""
+    step = Step("s", "function", {"a": [1, {"b": "${{ parameters.x }}"}]}, ("out",), (), "m:f", "0" * 64, False, Retries(2), 1.5)
+    graph = Pipeline("g", (step,), (Parameter("x", ParameterType.NUMBER, 1.0, (1.0, 2.0)),), "says", "exp", {"t": "v"})
+    assert store.publish(graph, "1", "").pipeline == graph

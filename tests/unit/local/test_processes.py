@@ -87,6 +87,15 @@ def test_it_leads_a_session_of_its_own(start: Start) -> None:
     assert os.getsid(identity.pid) == identity.pid != os.getsid(0)
 
 
+def test_it_has_no_password(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's database is for the control server and the workers; what else is started has the rest of the environment."""
+    monkeypatch.setenv("BANKMLOPS_DATABASE_URL", "postgresql://bank:s3cr3t@db/bank")
+    monkeypatch.setenv("PASSED_ON", "yes")
+    environment = psutil.Process(start("polite").pid).environ()
+    assert environment["PASSED_ON"] == "yes"
+    assert "s3cr3t" not in str(environment)
+
+
 def test_another_process_with_the_same_number(start: Start) -> None:
     """A process id that was used again is not the process that had it."""
     identity = start("polite")

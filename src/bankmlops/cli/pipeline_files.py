@@ -1,0 +1,64 @@
+"""What the pipeline commands say about YAML files, parameters and the files of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from bankmlops.errors import InvalidRequestError
+from bankmlops.pipelines import Pipeline, RunOptions
+from bankmlops.types import PipelineConfig
+
+_SUFFIXES = (".yaml", ".yml")
+StepName = Annotated[str, typer.Argument(metavar="STEP", help="The step's name.")]
+
+
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Give a parameter a value; may be repeated.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunWords:
+    """What a run is given besides its pipeline."""
+
+    assignments: Assignments = None
+    reuse: Annotated[
+        bool, typer.Option("--reuse/--no-reuse", help="Take over results of steps that are unchanged, or do all anew.")
+    ] = True
+
+    @property
+    def options(self) -> RunOptions:
+        """The same as a backend takes it. Raises `InvalidRequestError` for a word that assigns nothing."""
+        return RunOptions(parameters=parameters_of(self.assignments), allow_reuse=None if self.reuse else False)
+
+
+def is_pipeline_file(name: str) -> bool:
+    """Whether a word names a YAML file and not a pipeline."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def description_of(pipeline: PipelineConfig | Pipeline) -> str:
+    """What a file says of its pipeline."""
+    return pipeline.description if isinstance(pipeline, Pipeline) else ""
+
+
+def draw_path(document: Mapping[str, str]) -> str:
+    """Where a file lies now."""
+    return document["path"]
+
+
+def parameters_of(words: list[str] | None) -> Mapping[str, str]:
+    """The parameters that were given. Raises `InvalidRequestError` for a word that assigns nothing."""
+    return dict(assignment(word) for word in words or ())
+
+
+def assignment(word: str) -> tuple[str, str]:
+    """A parameter and its value, given as NAME=VALUE. Raises `InvalidRequestError`."""
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise InvalidRequestError(f"--set {word!r} assigns nothing; --set NAME=VALUE would serve")
+    return name, value

@@ -1,0 +1,99 @@
+"""The pipelines of docs/pipelines.md: each file loads, the Python says the same as the YAML, and the retraining loop runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from bankmlops.backend import wait
+from bankmlops.datasets import synthesize
+from bankmlops.local.backend import LocalBackend
+from bankmlops.pipelines import Pipeline, RunOptions
+from bankmlops.pipelines.yaml_file import load_pipeline
+from bankmlops.types import DataSource, PipelineRun, RunStatus, StepRun
+
+DOCS = Path(__file__).parents[2] / "docs"
+FILES = DOCS / "pipelines"
+QUICK = RunOptions(parameters={"minutes": "0.1", "algorithms": "LogisticRegression"})
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_file_loads(path: Path) -> None:
+    """Every example is a pipeline that fits together."""
+    assert load_pipeline(path).steps
+
+
+def test_python_and_yaml_say_the_same() -> None:
+    """The retraining loop in Python is the one in YAML."""
+    built, loaded = _module(FILES / "retraining.py").retraining(), load_pipeline(FILES / "retraining.yaml")
+    assert built == loaded
+
+
+def test_the_guide_shows_pipelines_that_load(tmp_path: Path) -> None:
+    """Each YAML block of the guide that is a whole pipeline loads."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS / "pipelines.md").read_text(encoding="utf-8"), re.DOTALL)
+    whole = [block for block in blocks if block.startswith("name:")]
+    assert whole
+    for number, block in enumerate(whole):
+        (tmp_path / f"{number}.yaml").write_text(block, encoding="utf-8")
+        assert load_pipeline(tmp_path / f"{number}.yaml").steps
+
+
+def _module(path: Path) -> ModuleType:
+    specification = spec_from_file_location(f"guide_{path.stem}", path)
+    assert specification
+    assert specification.loader
+    module = module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[LocalBackend]:
+    backend = LocalBackend(tmp_path / "workspace")
+    synthesize(tmp_path / "bank.csv", 600, 7)
+    backend.register_dataset("bank", DataSource(tmp_path / "bank.csv", synthetic=True), "y")
+    backend.up()
+    yield backend
+    backend.delete_endpoint("bank-live")
+    backend.down()
+
+
+def _run(backend: LocalBackend, pipeline: Pipeline, options: RunOptions) -> PipelineRun:
+    run = wait(backend.get_pipeline_run, backend.submit_pipeline(pipeline, options).id, timeout_seconds=300)
+    assert run.status is RunStatus.COMPLETED, run.error
+    return run
+
+
+def _step(run: PipelineRun, name: str) -> StepRun:
+    return next(step for step in run.steps if step.name == name)
+
+
+@pytest.mark.slow
+def test_the_retraining_loop(backend: LocalBackend, tmp_path: Path) -> None:
+    """The first model is served; the same again is not better, so it goes no further; a dataset is scored with the first."""
+    pipeline = load_pipeline(FILES / "retraining.yaml")
+    first = _run(backend, pipeline, QUICK)
+    assert {step.status for step in first.steps} == {RunStatus.COMPLETED}
+    served = backend.get_endpoint("bank-live")
+    assert (served.model_name, served.model_version) == ("bank-live", "1")
+    keys = backend.get_keys("bank-live")
+    second = _run(backend, pipeline, QUICK)
+    assert _step(second, "train").reused_from == first.id
+    assert _step(second, "challenge").outputs["passed"] == "false"
+    assert _step(second, "challenge").outputs["champion"] == "bank-live:1"
+    assert _step(second, "deploy").reason == "a gate before it let nothing through"
+    assert backend.get_model("bank-live").version == "1"
+    assert backend.get_keys("bank-live") == keys
+    scored = _run(backend, load_pipeline(FILES / "scoring.yaml"), RunOptions())
+    assert scored.outputs["rows"] == "600"
+    table = backend.download_step_output(scored.id, "count", "table", tmp_path / "results")
+    assert table.read_text().startswith("answer,rows\n")
+    assert any("call starts" in line for line in backend.get_step_log(scored.id, "count"))

@@ -65,6 +65,9 @@ class ServiceKeeper:
         except OSError as error:
             _LOG.exception("service %s could not be started", wanted.name)
             self._give_up(wanted, f"the process could not be started: {error.strerror}")
+        except Exception as error:
+            self._give_up(wanted, f"the emulator met an error of its own: {type(error).__name__}: {error}")
+            raise
 
     def _has_died(self, wanted: Wanted, process: ServiceProcess) -> None:
         reason = process.complaint()

@@ -55,9 +55,10 @@ def test_killed_in_each_step_of_a_graph(world: BreakablePipelines) -> None:
     world.pipelines.up()
     run_id = world.trigger(published)
     recorded: list[tuple[int, set[str]]] = [(0, set())]
-    for name in NAMES:
-        known = recorded[-1][0]
+    for place, name in enumerate(NAMES):
+        known, before = recorded[-1][0], set(NAMES[:place])
         wait_until(lambda name=name, known=known: name in _begun(world)[known:])
+        wait_until(lambda before=before: before <= world.completed_steps(run_id))
         recorded.append((len(_begun(world)), world.completed_steps(run_id)))
         world.kill_server()
         (world.folder / f"hold-{name}").unlink()

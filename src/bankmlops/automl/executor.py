@@ -90,6 +90,8 @@ class ProcessExecutor:
 
     def kill(self, task: FitTask) -> None:
         """End it at once; it is not heard of again."""
+        self._began.pop(task.name, None)
+        self._ended = [each for each in self._ended if each.name != task.name]
         if self._running.pop(task.name, None) is not None:
             self._command({"kill": task.name})
 

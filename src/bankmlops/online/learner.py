@@ -14,6 +14,7 @@ from typing import Any
 import numpy
 
 from bankmlops.automl.float32_trees import round_booster
+from bankmlops.automl.lightgbm_library import load_lightgbm
 
 Array = numpy.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
@@ -51,7 +52,7 @@ class Trees:
     @staticmethod
     def warmed_up(matrix: Array, labels: Array, seed: int) -> Trees:
         """Grown on these rows."""
-        import lightgbm
+        lightgbm = load_lightgbm()
 
         booster = lightgbm.train({**_BOOSTING, "seed": seed}, lightgbm.Dataset(matrix, labels), _ROUNDS)
         return Trees(round_booster(booster), matrix[:0], labels[:0])
@@ -75,7 +76,7 @@ class Trees:
     @staticmethod
     def from_state(state: Arrays) -> Trees:
         """What `state` was of."""
-        import lightgbm
+        lightgbm = load_lightgbm()
 
         booster = lightgbm.Booster(model_str=state["booster"].tobytes().decode())
         return Trees(booster, state["waiting"], state["waiting_labels"])

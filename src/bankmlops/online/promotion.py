@@ -14,6 +14,7 @@ import numpy
 from bankmlops.automl import export, pipeline
 from bankmlops.automl.bundle import write_bundle
 from bankmlops.automl.charts import write_charts
+from bankmlops.automl.lightgbm_library import load_lightgbm
 from bankmlops.automl.metrics import classification_metrics
 from bankmlops.automl.parity import measure_parity
 from bankmlops.features import FeatureSpecification, matrix_from_columns
@@ -111,10 +112,9 @@ def _pipeline(learner: OnlineLearner, specification: FeatureSpecification, matri
 
 def _estimators(learner: OnlineLearner, width: int) -> Sequence[Any]:
     """The members as scikit-learn has them, on class codes."""
-    from lightgbm import LGBMClassifier
     from sklearn.pipeline import Pipeline
 
-    trees = LGBMClassifier(n_estimators=1, verbosity=-1).fit(numpy.zeros((2, width), dtype=numpy.float32), [0, 1])
+    trees = load_lightgbm().LGBMClassifier(n_estimators=1, verbosity=-1).fit(numpy.zeros((2, width), dtype=numpy.float32), [0, 1])
     trees._Booster = learner.trees.booster  # what its own `fit` would leave
     linear = Pipeline([("scaler", learner.linear.scaler), ("classifier", learner.linear.classifier)])
     return trees, linear

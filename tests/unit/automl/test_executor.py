@@ -110,6 +110,16 @@ def test_a_killed_task_is_not_heard_of_again(executor: ProcessExecutor) -> None:
     assert _wait(executor)[0].name == "after the kill"
 
 
+def test_a_task_that_ended_before_it_was_killed(executor: ProcessExecutor) -> None:
+    """It is not heard of again either, though its end was known and not yet taken."""
+    task = _task("ended")
+    executor.submit(task)
+    while executor.running:
+        executor._listen()
+    executor.kill(task)
+    assert executor.next_ended(0.0) is None
+
+
 def test_a_lost_process_costs_its_task_alone(executor: ProcessExecutor) -> None:
     """A trial process that dies (as when memory runs out) is an error of that trial; those beside it go on."""
     executor.submit(_endless("lost"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import lightgbm
+from typing import Any
+
 import numpy
 import pytest
 
 from bankmlops.automl import export
+from bankmlops.automl.lightgbm_library import load_lightgbm
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -15,7 +17,7 @@ def test_rows_on_a_threshold_take_the_same_branch(classes: int) -> None:
     random = numpy.random.default_rng(0)
     matrix = random.normal(size=(2_000, 4)).astype(numpy.float32)
     labels = (1.5 * (matrix[:, 0] + matrix[:, 1] * matrix[:, 2])).round().clip(0, classes - 1).astype(int)
-    model = lightgbm.LGBMClassifier(n_estimators=20, n_jobs=1, verbose=-1).fit(matrix, labels)
+    model = load_lightgbm().LGBMClassifier(n_estimators=20, n_jobs=1, verbose=-1).fit(matrix, labels)
 
     rows = _rows_on_thresholds(model, random)
     graph = export.convert(model, "LightGBM", matrix.shape[1])
@@ -24,7 +26,7 @@ def test_rows_on_a_threshold_take_the_same_branch(classes: int) -> None:
     assert numpy.abs(answers - model.predict_proba(rows)).max() < 1e-5
 
 
-def _rows_on_thresholds(model: lightgbm.LGBMClassifier, random: numpy.random.Generator) -> numpy.ndarray:
+def _rows_on_thresholds(model: Any, random: numpy.random.Generator) -> numpy.ndarray:
     """float32 [4,000, 4], half of the values next to a threshold of their column; what is next to 0, LightGBM takes for 0."""
     rows = random.normal(size=(4_000, 4)).astype(numpy.float32)
     splits = model.booster_.trees_to_dataframe().dropna(subset=["threshold"])

@@ -73,7 +73,7 @@ def test_the_run_and_its_trials(page: Page, served: Served) -> None:
     expect(row).to_be_visible()
     expect(page.get_by_role("link", name="VotingEnsemble")).to_have_count(0)
     row.click()
-    expect(page.get_by_text("Child runs")).to_be_visible()
+    expect(page.get_by_text("Child runs", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=re.compile(r"\d+ VotingEnsemble")).first).to_be_visible()
     for words in ("bank-model", "AUC_weighted", "primary_metric"):
         expect(page.get_by_text(words).first).to_be_visible()

@@ -32,7 +32,7 @@ azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace tha
 	fi
 
 mlflow-ui: $(venv)/local.stamp ## Open MLflow's pages on the workspace that the flow wrote
-	@$(bin)/python -m bankmlops.local.mlflow_ui --workspace $(WORKSPACE) $(ARGS)
+	@$(bin)/python -m bankmlops.local.training.mlflow_ui --workspace $(WORKSPACE) $(ARGS)
 
 check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in under a minute
 	$(bin)/ruff format --check .

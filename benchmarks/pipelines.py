@@ -28,8 +28,8 @@ from dbos import DBOS
 
 from bankmlops.backend import Backend, wait
 from bankmlops.local.backend import LocalBackend
-from bankmlops.local.pipeline_database import VARIABLE, PipelineDatabase, postgres_database, sqlite_database
-from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
+from bankmlops.local.pipelines.database import VARIABLE, PipelineDatabase, postgres_database, sqlite_database
+from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Pipeline, Step
 from bankmlops.types import Dataset, DataSource, PipelineRun, RunStatus

@@ -29,7 +29,7 @@ def connect(backend: str, workspace: Path) -> Backend:
 
 
 def run_worker(backend: str, workspace: Path, drain_seconds: float) -> None:
-    """Carry out pipelines' steps until a signal ends this process; see `bankmlops.local.pipeline_worker`.
+    """Carry out pipelines' steps until a signal ends this process; see `bankmlops.local.pipelines.worker`.
 
     Raises `InvalidRequestError` where there can be none: Azure's clusters are its own, and SQLite serves one process alone.
     """
@@ -37,7 +37,7 @@ def run_worker(backend: str, workspace: Path, drain_seconds: float) -> None:
         raise InvalidRequestError(
             f"--backend {backend}: only the local backend has workers; Azure ML runs steps on its own clusters"
         )
-    from bankmlops.local.pipeline_worker import run_worker as run_here
+    from bankmlops.local.pipelines.worker import run_worker as run_here
 
     run_here(workspace, drain_seconds)
 
@@ -51,7 +51,7 @@ def control_desk(backend: str, workspace: Path) -> ControlDesk:
         raise InvalidRequestError(
             f"--backend {backend}: tokens and the audit log are the local backend's; Azure has Entra ID and its activity log"
         )
-    from bankmlops.local.control_desk import LocalControlDesk
+    from bankmlops.local.control.desk import LocalControlDesk
 
     return LocalControlDesk(workspace)
 

@@ -135,7 +135,7 @@ def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -
 
 def test_drawn_in_mlflow(online: Online) -> None:
     """The curves are metrics over rows, which MLflow draws, one for each policy."""
-    from bankmlops.local.mlflow_store import open_store
+    from bankmlops.local.training.mlflow_store import open_store
     from bankmlops.local.workspace import LocalWorkspace
 
     mlflow = open_store(LocalWorkspace(online.folder / "workspace"))

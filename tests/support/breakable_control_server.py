@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bankmlops.local import control_server
+from bankmlops.local.control import server as control_server
 from support import breakpoints
 
 if __name__ == "__main__":

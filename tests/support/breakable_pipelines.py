@@ -14,9 +14,9 @@ import pytest
 
 from bankmlops import client
 from bankmlops.backend import wait
-from bankmlops.local import control_process
 from bankmlops.local.backend import LocalBackend
-from bankmlops.local.pipelines import Pipelines
+from bankmlops.local.control import process as control_process
+from bankmlops.local.pipelines.pipelines import Pipelines
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, DataSource, PipelineConfig, PipelineRun, PublishedPipeline, RunStatus
 from support.breakpoints import FaultsFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bankmlops.local.pipeline_worker import run_worker
+from bankmlops.local.pipelines.worker import run_worker
 from support import breakpoints
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bankmlops.local import automl_runs
 from bankmlops.local.backend import LocalBackend
+from bankmlops.local.training import automl_runs
 
 OPERATIONS = ("get_dataset", "submit_automl", "get_run", "register_model")
 BEFORE, AFTER = "before", "after"

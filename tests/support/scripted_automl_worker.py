@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bankmlops.automl.results import Listener, Outcome, Trial
-from bankmlops.local import automl_worker
+from bankmlops.local.training import automl_worker
 from bankmlops.types import AutoMLConfig, Parity, RunStatus
 
 METRICS = {"accuracy": 0.9, "AUC_weighted": 0.93}

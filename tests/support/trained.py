@@ -13,11 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from bankmlops.local.automl_records import AutoMLRecords, Outcome, child_id
-from bankmlops.local.automl_runs import AutoMLRuns
 from bankmlops.local.datasets import Datasets
-from bankmlops.local.mlflow_runs import Completion
-from bankmlops.local.mlflow_writer import MLflowWriter
+from bankmlops.local.training.automl_records import AutoMLRecords, Outcome, child_id
+from bankmlops.local.training.automl_runs import AutoMLRuns
+from bankmlops.local.training.mlflow_runs import Completion
+from bankmlops.local.training.mlflow_writer import MLflowWriter
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, ChildRun, Dataset, DataSource, Parity, RunStatus
 from support.bundles import write_bundle

@@ -12,8 +12,8 @@ from pathlib import Path
 from dbos import DBOS
 
 from bankmlops.errors import NotFoundError
-from bankmlops.local.pipeline_database import sqlite_database
-from bankmlops.local.pipeline_engine import PipelineEngine
+from bankmlops.local.pipelines.database import sqlite_database
+from bankmlops.local.pipelines.engine import PipelineEngine
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import from_config
 from bankmlops.types import AutoMLConfig, Dataset, Model, PipelineConfig, Run, RunStatus

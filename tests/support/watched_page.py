@@ -14,10 +14,10 @@ from typing import Any
 import uvicorn
 
 from bankmlops.errors import NotFoundError
-from bankmlops.local.control_files import ControlFiles
-from bankmlops.local.control_room import ControlRoom
-from bankmlops.local.page_api import PageSources, page_router
-from bankmlops.local.page_files import page_files_router
+from bankmlops.local.control.files import ControlFiles
+from bankmlops.local.control.page_api import PageSources, page_router
+from bankmlops.local.control.page_files import page_files_router
+from bankmlops.local.control.room import ControlRoom
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import ChildRun, Dataset, Endpoint, PipelineRun, PublishedPipeline, Run, RunStatus, Schedule, StepRun
 

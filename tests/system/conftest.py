@@ -41,7 +41,7 @@ def base(engine: Engine) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def image(engine: Engine, base: str) -> Iterator[str]:
     """The image, built anew; a deployment finds it under the name of its content."""
-    words = ("-m", "bankmlops.local.container_image", "--base-image", base)
+    words = ("-m", "bankmlops.local.serving.container_image", "--base-image", base)
     assert engine.script(sys.executable, *words, "--tag", IMAGE) == IMAGE
     found_before = engine("images", "--quiet", image_name())
     if not found_before:

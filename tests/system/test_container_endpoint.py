@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, ConflictError, DeploymentFailedError, InvalidRequestError
-from bankmlops.local.container_files import read_record
-from bankmlops.local.endpoints import Endpoints
+from bankmlops.local.serving.container_files import read_record
+from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import DeploymentConfig, Endpoint, EndpointState, KeyName, Model, Parity, Runtime
 from support.bundles import OLD, YOUNG, write_bundle
@@ -141,7 +141,7 @@ def test_updated_and_rolled_back(endpoints: Endpoints, endpoint: Endpoint) -> No
 def test_found_by_another_process(endpoints: Endpoints, endpoint: Endpoint) -> None:
     """Another process finds it by its name, with its state and its log."""
     program = (
-        "import sys; from pathlib import Path; from bankmlops.local.endpoints import Endpoints\n"
+        "import sys; from pathlib import Path; from bankmlops.local.serving.endpoints import Endpoints\n"
         "from bankmlops.local.workspace import LocalWorkspace\n"
         "there = Endpoints(LocalWorkspace(Path(sys.argv[1])), None); found = there.get('bank-endpoint')\n"
         "print(found.state, found.runtime, found.scoring_uri, len(there.logs('bank-endpoint')) > 0)"

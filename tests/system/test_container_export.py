@@ -13,7 +13,7 @@ import pytest
 
 from bankmlops.backend import Backend
 from bankmlops.container.export import export_endpoint
-from bankmlops.local.container_image import download_wheels
+from bankmlops.local.serving.container_image import download_wheels
 from support.bundles import OLD, PRIMARY, YOUNG
 from support.engine import Engine, wait_until
 from unit.test_container_export import ENDPOINT, Served, write_bundle

@@ -36,7 +36,7 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("mlflow")
     run = _train(folder)
-    command = [sys.executable, "-m", "bankmlops.local.mlflow_ui", "--workspace", str(folder / "workspace")]
+    command = [sys.executable, "-m", "bankmlops.local.training.mlflow_ui", "--workspace", str(folder / "workspace")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = re.search(r"http://\S+", process.stdout.readline())

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bankmlops.backend import Backend
-from bankmlops.local.addressed_endpoints import AddressedEndpoints
-from bankmlops.local.audit import AuditLog
-from bankmlops.local.automl_runs import AutoMLRuns
+from bankmlops.local.control.audit import AuditLog
 from bankmlops.local.datasets import Datasets
-from bankmlops.local.endpoints import Endpoints
-from bankmlops.local.feedback import Feedback
-from bankmlops.local.models import Models
-from bankmlops.local.pipelines import Pipelines
-from bankmlops.local.recorded_runs import record_run
-from bankmlops.local.schedules import Schedules
+from bankmlops.local.feedback.feedback import Feedback
+from bankmlops.local.pipelines.addressed_endpoints import AddressedEndpoints
+from bankmlops.local.pipelines.pipelines import Pipelines
+from bankmlops.local.pipelines.schedules import Schedules
+from bankmlops.local.serving.endpoints import Endpoints
+from bankmlops.local.training.automl_runs import AutoMLRuns
+from bankmlops.local.training.models import Models
+from bankmlops.local.training.recorded_runs import record_run
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions
 from bankmlops.types import (

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from bankmlops.local.pipeline_documents import from_document, to_document
+from bankmlops.local.pipelines.documents import from_document, to_document
 
 T = TypeVar("T")
 

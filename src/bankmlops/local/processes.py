@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bankmlops.local.disk import disk_errors
-from bankmlops.local.pipeline_database import VARIABLE as DATABASE_VARIABLE
+from bankmlops.local.pipelines.database import VARIABLE as DATABASE_VARIABLE
 from bankmlops.local.shared import is_foreign, own_host
 
 _MARK = "BANKMLOPS_PROCESS_FOLDER"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bankmlops.local.control_tokens import ControlTokens
+from bankmlops.local.control.tokens import ControlTokens
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import (
     Cron,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.local import audit
-from bankmlops.local.audit import AuditLog
+from bankmlops.local.control import audit
+from bankmlops.local.control.audit import AuditLog
 from bankmlops.local.workspace import LocalWorkspace
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
-from bankmlops.local.automl_runs import AutoMLRuns
 from bankmlops.local.datasets import Datasets
+from bankmlops.local.training.automl_runs import AutoMLRuns
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bankmlops.errors import NotFoundError
-from bankmlops.local.automl_records import AutoMLRecords, Outcome, child_id
 from bankmlops.local.processes import ProcessIdentity
+from bankmlops.local.training.automl_records import AutoMLRecords, Outcome, child_id
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Parity, RunStatus
 

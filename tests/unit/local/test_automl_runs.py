@@ -17,13 +17,13 @@ import pytest
 from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.local import automl_runs
-from bankmlops.local.automl_records import AutoMLRecords
-from bankmlops.local.automl_runs import AutoMLRuns
-from bankmlops.local.automl_worker import seconds_left
 from bankmlops.local.datasets import Datasets
-from bankmlops.local.mlflow_store import open_store
 from bankmlops.local.processes import kill_family
+from bankmlops.local.training import automl_runs
+from bankmlops.local.training.automl_records import AutoMLRecords
+from bankmlops.local.training.automl_runs import AutoMLRuns
+from bankmlops.local.training.automl_worker import seconds_left
+from bankmlops.local.training.mlflow_store import open_store
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 

@@ -10,10 +10,10 @@ import pytest
 
 from bankmlops.container.image_files import image_name
 from bankmlops.errors import BackendUnavailableError
-from bankmlops.local import container_engine, container_image
-from bankmlops.local.container_choice import choose_runtime
-from bankmlops.local.container_engine import ContainerEngine, find_engine, run_bounded
-from bankmlops.local.container_image import Patience
+from bankmlops.local.serving import container_engine, container_image
+from bankmlops.local.serving.container_choice import choose_runtime
+from bankmlops.local.serving.container_engine import ContainerEngine, find_engine, run_bounded
+from bankmlops.local.serving.container_image import Patience
 from bankmlops.types import Runtime
 from support.engine import wait_until
 
@@ -109,7 +109,7 @@ def test_probe_is_bounded(script: Script, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_build_is_bounded(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """A base image that comes too slowly makes `auto` take a process, in the time that it may take."""
-    monkeypatch.setattr("bankmlops.local.container_choice.QUICK", Patience(pull=0.3, total=0.5))
+    monkeypatch.setattr("bankmlops.local.serving.container_choice.QUICK", Patience(pull=0.3, total=0.5))
     environ = script(ANSWERS.replace("*)", "pull) sleep 60 ;; *)"))
     began = time.monotonic()
     assert "pull did not end within 0.3 s" in choose_runtime(Runtime.AUTO, environ).reason

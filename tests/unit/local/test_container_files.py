@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.local import container_runtime
-from bankmlops.local.container_engine import ContainerEngine
-from bankmlops.local.container_files import RuntimeRecord, open_to_container, read_record, show_settings, write_record
-from bankmlops.local.container_runtime import container_name
-from bankmlops.local.endpoint_files import EndpointFiles, EndpointSettings
+from bankmlops.local.serving import container_runtime
+from bankmlops.local.serving.container_engine import ContainerEngine
+from bankmlops.local.serving.container_files import RuntimeRecord, open_to_container, read_record, show_settings, write_record
+from bankmlops.local.serving.container_runtime import container_name
+from bankmlops.local.serving.endpoint_files import EndpointFiles, EndpointSettings
 from bankmlops.types import DeploymentConfig, EndpointKeys, Runtime
 from support.bundles import PRIMARY, SECONDARY, write_bundle
 

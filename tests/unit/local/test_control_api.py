@@ -14,14 +14,14 @@ from starlette.types import ASGIApp
 
 from bankmlops.backend import wait
 from bankmlops.errors import ConflictError
-from bankmlops.local.audit import AuditLog
-from bankmlops.local.control_files import ControlFiles
-from bankmlops.local.control_room import ControlRoom
-from bankmlops.local.pipeline_documents import from_document, to_document
-from bankmlops.local.pipeline_endpoints import PipelineEndpoints
-from bankmlops.local.pipeline_engine import PipelineEngine
-from bankmlops.local.pipeline_requests import RunRequest
-from bankmlops.local.pipeline_store import PipelineStore
+from bankmlops.local.control.audit import AuditLog
+from bankmlops.local.control.files import ControlFiles
+from bankmlops.local.control.room import ControlRoom
+from bankmlops.local.pipelines.documents import from_document, to_document
+from bankmlops.local.pipelines.endpoints import PipelineEndpoints
+from bankmlops.local.pipelines.engine import PipelineEngine
+from bankmlops.local.pipelines.requests import RunRequest
+from bankmlops.local.pipelines.store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import graph_of
 from bankmlops.types import PipelineRun, RunStatus
@@ -206,7 +206,7 @@ def test_a_fault_tells_nothing(server: Server, submit: str, monkeypatch: pytest.
 
 def test_too_many_wait(server: Server, submit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crowd is refused with the time after which to try again."""
-    monkeypatch.setattr("bankmlops.local.pipeline_engine._WAITING_RUNS", 0)
+    monkeypatch.setattr("bankmlops.local.pipelines.engine._WAITING_RUNS", 0)
     answer = server("POST", submit, {})
     assert _error(answer) == (503, "ServiceUnavailable")
     assert int(answer.headers["retry-after"]) > 0

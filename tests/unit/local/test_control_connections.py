@@ -12,8 +12,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from bankmlops.local import control_connections
-from bankmlops.local.control_connections import MAXIMUM_HEAD_BYTES, BoundedConnection
+from bankmlops.local.control import connections as control_connections
+from bankmlops.local.control.connections import MAXIMUM_HEAD_BYTES, BoundedConnection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

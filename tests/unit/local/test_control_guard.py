@@ -14,13 +14,13 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse
 
-from bankmlops.local import control_guard
-from bankmlops.local.control_guard import MAXIMUM_BODY_BYTES, Doors, Guard
-from bankmlops.local.control_identity import Authenticator
-from bankmlops.local.control_session_api import session_router
-from bankmlops.local.control_sessions import Sessions
-from bankmlops.local.control_tokens import ControlTokens
-from bankmlops.local.rate_limit import RateLimit
+from bankmlops.local.control import guard as control_guard
+from bankmlops.local.control.guard import MAXIMUM_BODY_BYTES, Doors, Guard
+from bankmlops.local.control.identity import Authenticator
+from bankmlops.local.control.rate_limit import RateLimit
+from bankmlops.local.control.session_api import session_router
+from bankmlops.local.control.sessions import Sessions
+from bankmlops.local.control.tokens import ControlTokens
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import TokenScope
 

@@ -18,10 +18,10 @@ from bankmlops import client
 from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, NotFoundError
-from bankmlops.local import control_server
 from bankmlops.local.backend import LocalBackend
-from bankmlops.local.control_files import ControlFiles
-from bankmlops.local.pipelines import Pipelines
+from bankmlops.local.control import server as control_server
+from bankmlops.local.control.files import ControlFiles
+from bankmlops.local.pipelines.pipelines import Pipelines
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, DataSource, PipelineConfig, PublishedPipeline, RunStatus
 from support.trainer import CONFIG
@@ -91,7 +91,7 @@ def test_a_second_server_is_refused_while_the_first_starts(workspace: LocalWorks
 
 
 def _refusal_of_another(workspace: LocalWorkspace) -> str:
-    command = [sys.executable, "-m", "bankmlops.local.control_server", "--workspace", str(workspace.folder)]
+    command = [sys.executable, "-m", "bankmlops.local.control.server", "--workspace", str(workspace.folder)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.local import control_tokens
-from bankmlops.local.control_tokens import ControlTokens
-from bankmlops.local.rate_limit import RateLimit
+from bankmlops.local.control import tokens as control_tokens
+from bankmlops.local.control.rate_limit import RateLimit
+from bankmlops.local.control.tokens import ControlTokens
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import TokenScope
 

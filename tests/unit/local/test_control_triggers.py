@@ -20,11 +20,11 @@ import httpx
 import psutil
 import pytest
 
-from bankmlops.local.audit import AuditLog
 from bankmlops.local.backend import LocalBackend
-from bankmlops.local.control_files import ControlFiles
-from bankmlops.local.control_tokens import ControlTokens
-from bankmlops.local.pipelines import Pipelines
+from bankmlops.local.control.audit import AuditLog
+from bankmlops.local.control.files import ControlFiles
+from bankmlops.local.control.tokens import ControlTokens
+from bankmlops.local.pipelines.pipelines import Pipelines
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, Pipeline, Step
 from bankmlops.types import DataSource, NewDatasetVersion, PublishedPipeline, ScheduleConfig, TokenScope

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from bankmlops.errors import ConflictError, DeploymentFailedError, NotFoundError
-from bankmlops.local.endpoints import Endpoints
 from bankmlops.local.processes import kill_family
+from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import DeploymentConfig, Endpoint, Model, Parity
 from support.bundles import YOUNG, write_bundle

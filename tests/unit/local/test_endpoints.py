@@ -27,8 +27,8 @@ from bankmlops.errors import (
     InvalidRequestError,
     NotFoundError,
 )
-from bankmlops.local.endpoints import Endpoints
 from bankmlops.local.processes import kill_family
+from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import DeploymentConfig, Endpoint, EndpointState, KeyName, Model, Parity, UnknownCategories
 from support.bundles import OLD, YOUNG, write_bundle
@@ -172,7 +172,7 @@ def test_taken_name(shared: Endpoints) -> None:
 def test_found_by_another_process(shared: Endpoints, tmp_path: Path) -> None:
     """Another process finds it by its name, with its state and its keys."""
     program = (
-        "import sys; from pathlib import Path; from bankmlops.local.endpoints import Endpoints\n"
+        "import sys; from pathlib import Path; from bankmlops.local.serving.endpoints import Endpoints\n"
         "from bankmlops.local.workspace import LocalWorkspace\n"
         "found = Endpoints(LocalWorkspace(Path(sys.argv[1])), None).get('bank-endpoint'); print(found.state, found.scoring_uri)"
     )

@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 
 from bankmlops.errors import InvalidRequestError, NotFoundError
-from bankmlops.local import feedback as room
-from bankmlops.local import feedback_store
-from bankmlops.local.endpoints import Endpoints
-from bankmlops.local.feedback import Feedback
-from bankmlops.local.models import Models
+from bankmlops.local.feedback import feedback as room
+from bankmlops.local.feedback import store as feedback_store
+from bankmlops.local.feedback.feedback import Feedback
+from bankmlops.local.serving.endpoints import Endpoints
+from bankmlops.local.training.models import Models
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.scoring.collector import Collected
 from bankmlops.types import Model, Outcome, OutcomeReceipt

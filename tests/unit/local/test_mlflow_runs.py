@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bankmlops.errors import BackendUnavailableError
-from bankmlops.local import mlflow_runs
-from bankmlops.local.mlflow_runs import Completion
-from bankmlops.local.mlflow_store import open_store
-from bankmlops.local.mlflow_writer import Ending, MLflowWriter
+from bankmlops.local.training import mlflow_runs
+from bankmlops.local.training.mlflow_runs import Completion
+from bankmlops.local.training.mlflow_store import open_store
+from bankmlops.local.training.mlflow_writer import Ending, MLflowWriter
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import Parity, RunStatus
 
@@ -133,7 +133,7 @@ def test_a_run_without_a_winner(trained: Trained, client: MlflowClient) -> None:
 def test_the_trainers_death_ends_the_run(trained: Trained, client: MlflowClient) -> None:
     """A writer whose trainer is gone ends the run as failed, and ends itself."""
     trained.add_run("AutoML_orphan")
-    command = [sys.executable, "-m", "bankmlops.local.mlflow_writer", str(trained.workspace.folder), "AutoML_orphan"]
+    command = [sys.executable, "-m", "bankmlops.local.training.mlflow_writer", str(trained.workspace.folder), "AutoML_orphan"]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=120)
     (run,) = _of(client, "AutoML_orphan")
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", "the training process died")

@@ -15,14 +15,14 @@ import httpx
 import psutil
 import pytest
 
-from bankmlops.local.mlflow_links import MLflowLinks, announce_pages, mlflow_links
+from bankmlops.local.training.mlflow_links import MLflowLinks, announce_pages, mlflow_links
 from bankmlops.local.workspace import LocalWorkspace
 
 if TYPE_CHECKING:
     from support.trained import Trained
 
 pytestmark = pytest.mark.slow
-COMMAND = [sys.executable, "-m", "bankmlops.local.mlflow_ui", "--workspace"]
+COMMAND = [sys.executable, "-m", "bankmlops.local.training.mlflow_ui", "--workspace"]
 
 
 def test_the_pages(trained: Trained) -> None:

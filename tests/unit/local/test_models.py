@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError, RunFailedError
-from bankmlops.local.automl_records import Outcome
-from bankmlops.local.models import Models
 from bankmlops.local.processes import own_identity
+from bankmlops.local.training.automl_records import Outcome
+from bankmlops.local.training.models import Models
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import ChildRun, Parity, RunStatus
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bankmlops.local.control.page_api import LOG_LINES, Recent
+from bankmlops.local.control.page_files import page_files
+from bankmlops.local.control.page_traffic import Traffic, parse_traffic
 from bankmlops.local.loopback import OPTIONS
-from bankmlops.local.page_api import LOG_LINES, Recent
-from bankmlops.local.page_files import page_files
-from bankmlops.local.page_traffic import Traffic, parse_traffic
 from bankmlops.types import (
     ChildRun,
     Cron,
@@ -106,7 +106,7 @@ def test_readings_want_a_token(client: httpx.Client) -> None:
 
 def test_an_unchanged_answer_is_empty(client: httpx.Client, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that names what it has is told that nothing changed, until something does."""
-    monkeypatch.setattr("bankmlops.local.page_api._FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("bankmlops.local.control.page_api._FRESH_SECONDS", -1.0)
     first = client.get("/page/runs")
     assert first.json() == []
     again = client.get("/page/runs", headers={"If-None-Match": first.headers["etag"]})
@@ -143,7 +143,7 @@ def test_a_steps_log(client: httpx.Client, shown: Shown) -> None:
 
 def test_lists(client: httpx.Client, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipelines, datasets, searches with their leaderboards, endpoints with their traffic and schedules each have a list."""
-    monkeypatch.setattr("bankmlops.local.page_api.read_traffic", lambda _uri: Traffic(7, 1, 0.5, 2.0))
+    monkeypatch.setattr("bankmlops.local.control.page_api.read_traffic", lambda _uri: Traffic(7, 1, 0.5, 2.0))
     shown.pipelines = [PublishedPipeline("p1", "bank-training", "1", "http://127.0.0.1/submit")]
     shown.datasets = [Dataset("bank", "abc", 100, ("age", "y"), "y", "abc", created=NOW)]
     shown.runs, shown.children = [TRAINING], {"AutoML_1": [BOARD]}

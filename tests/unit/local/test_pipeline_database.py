@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
-from bankmlops.local.pipeline_database import VARIABLE, check_reachable, postgres_database, take_pipeline_database
+from bankmlops.local.pipelines.database import VARIABLE, check_reachable, postgres_database, take_pipeline_database
 
 SECRET = "s3cr3t%40word"
 PLAIN = "s3cr3t@word"

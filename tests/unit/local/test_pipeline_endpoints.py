@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bankmlops.errors import ConflictError, NotFoundError
-from bankmlops.local.addressed_endpoints import AddressedEndpoints
-from bankmlops.local.audit import AuditLog
-from bankmlops.local.pipeline_endpoints import PipelineEndpoints, pipeline_of
-from bankmlops.local.pipeline_store import PipelineStore
+from bankmlops.local.control.audit import AuditLog
+from bankmlops.local.pipelines.addressed_endpoints import AddressedEndpoints
+from bankmlops.local.pipelines.endpoints import PipelineEndpoints, pipeline_of
+from bankmlops.local.pipelines.store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
 from support.trainer import CONFIG
 

@@ -10,7 +10,7 @@ import pytest
 
 from bankmlops.backend import wait
 from bankmlops.errors import ConflictError, NotFoundError
-from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
+from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.pipelines import from_config
 from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
 from support.trainer import CONFIG, DATASET, Trainer, launched

@@ -13,9 +13,9 @@ import pytest
 
 from bankmlops.backend import wait
 from bankmlops.errors import ConflictError, InvalidRequestError
-from bankmlops.local.pipeline_engine import PipelineEngine, RunRequest
-from bankmlops.local.pipeline_files import StepFolder, path_of, read_file_output
-from bankmlops.local.pipeline_sources import keep_sources
+from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
+from bankmlops.local.pipelines.files import StepFolder, path_of, read_file_output
+from bankmlops.local.pipelines.sources import keep_sources
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step
 from bankmlops.types import PipelineRun, RunStatus, StepRun

@@ -17,11 +17,11 @@ from pyarrow import parquet
 from bankmlops.datasets import synthesize
 from bankmlops.errors import ConflictError, InvalidRequestError, RunFailedError
 from bankmlops.local.backend import LocalBackend
-from bankmlops.local.pipeline_data import examine_table, held_out, prepare
-from bankmlops.local.pipeline_evaluation import evaluate
-from bankmlops.local.pipeline_files import StepFolder, path_of, read_file_output
-from bankmlops.local.pipeline_serving import batch_score, deploy, look_at_endpoint
-from bankmlops.local.pipeline_steps import StepContext
+from bankmlops.local.pipelines.data import examine_table, held_out, prepare
+from bankmlops.local.pipelines.evaluation import evaluate
+from bankmlops.local.pipelines.files import StepFolder, path_of, read_file_output
+from bankmlops.local.pipelines.serving import batch_score, deploy, look_at_endpoint
+from bankmlops.local.pipelines.steps import StepContext
 from bankmlops.pipelines import Step
 from bankmlops.types import DataSource
 from support.trained import Trained
@@ -181,8 +181,8 @@ def test_a_canceled_step_stops(context: StepContext, champion: str) -> None:
 
 def test_an_endpoint_that_does_not_serve(context: StepContext, champion: str, backend: LocalBackend, endpoint: str) -> None:
     """An endpoint of somebody else's that is down is not taken over."""
-    from bankmlops.local.endpoint_files import EndpointFiles
-    from bankmlops.local.endpoint_runtime import kill
+    from bankmlops.local.serving.endpoint_files import EndpointFiles
+    from bankmlops.local.serving.endpoint_runtime import kill
 
     asked = _with(context, model=champion, endpoint=endpoint, runtime="process")
     deploy(asked, {})

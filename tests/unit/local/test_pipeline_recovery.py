@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bankmlops.backend import wait
-from bankmlops.local.pipeline_engine import RunRequest
+from bankmlops.local.pipelines.engine import RunRequest
 from bankmlops.pipelines import from_config
 from bankmlops.types import RunStatus
 from support.trainer import CONFIG, Trainer, launched

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.local.pipeline_documents import content_hash, from_document, to_document
-from bankmlops.local.pipeline_requests import RunRequest, read_request
-from bankmlops.local.pipeline_store import PipelineStore
+from bankmlops.local.pipelines.documents import content_hash, from_document, to_document
+from bankmlops.local.pipelines.requests import RunRequest, read_request
+from bankmlops.local.pipelines.store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step, from_config
 from bankmlops.types import AutoMLConfig, Dataset, PipelineConfig, PipelineRun, RunStatus, StepRun

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bankmlops.errors import InvalidRequestError
-from bankmlops.local.schedule_times import check_when, next_fire
+from bankmlops.local.pipelines.schedule_times import check_when, next_fire
 from bankmlops.types import Cron, Frequency, Recurrence, WeekDay
 
 BERLIN = "Europe/Berlin"

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
-from bankmlops.local.audit import AuditLog
-from bankmlops.local.pipeline_endpoints import PipelineEndpoints
-from bankmlops.local.pipeline_requests import RunRequest
-from bankmlops.local.pipeline_store import PipelineStore
-from bankmlops.local.schedule_store import ScheduleStore
-from bankmlops.local.scheduler import Scheduler
-from bankmlops.local.schedules import Schedules
-from bankmlops.local.triggers import Triggers
+from bankmlops.local.control.audit import AuditLog
+from bankmlops.local.pipelines.endpoints import PipelineEndpoints
+from bankmlops.local.pipelines.requests import RunRequest
+from bankmlops.local.pipelines.schedule_store import ScheduleStore
+from bankmlops.local.pipelines.scheduler import Scheduler
+from bankmlops.local.pipelines.schedules import Schedules
+from bankmlops.local.pipelines.store import PipelineStore
+from bankmlops.local.pipelines.triggers import Triggers
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, Pipeline, Step
 from bankmlops.types import (

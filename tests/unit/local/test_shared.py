@@ -10,8 +10,8 @@ import pytest
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.local import shared
-from bankmlops.local.automl_records import AutoMLRecords
 from bankmlops.local.processes import ProcessIdentity, is_alive, own_identity
+from bankmlops.local.training.automl_records import AutoMLRecords
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, RunStatus
 from support.trainer import DATASET

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bankmlops.local.container_files import state_folder
-from bankmlops.local.telemetry_files import copy_telemetry
+from bankmlops.local.serving.container_files import state_folder
+from bankmlops.local.serving.telemetry_files import copy_telemetry
 
 
 def test_oldest_first_and_nothing_else(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from bankmlops.errors import BackendUnavailableError, ConflictError
-from bankmlops.local.worker_records import ALIVE, LEFT, LOST, Worker
-from bankmlops.local.worker_watch import SILENT_SECONDS, WorkerWatch
+from bankmlops.local.pipelines.worker_records import ALIVE, LEFT, LOST, Worker
+from bankmlops.local.pipelines.worker_watch import SILENT_SECONDS, WorkerWatch
 
 
 class Table:

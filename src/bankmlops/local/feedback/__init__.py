@@ -1,0 +1,1 @@
+"""Outcomes that come back: taken, joined to the requests, kept."""

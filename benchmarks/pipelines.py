@@ -26,12 +26,13 @@ import figures
 import httpx
 from dbos import DBOS
 
-from bankmlops.backend import Backend, wait
+from bankmlops.backend import Backend
 from bankmlops.local.backend import LocalBackend
 from bankmlops.local.pipelines.database import VARIABLE, PipelineDatabase, postgres_database, sqlite_database
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Pipeline, Step
+from bankmlops.runs import wait
 from bankmlops.types import Dataset, DataSource, PipelineRun, RunStatus
 from support.postgres import postgres
 

@@ -11,9 +11,10 @@ RUN python3 -m venv --copies /opt/bankmlops \
  && /opt/bankmlops/bin/python -m pip uninstall --quiet --yes editables hatchling pathspec pluggy tomlkit trove-classifiers setuptools pip \
  && mkdir /opt/state \
  && find /opt/bankmlops/lib -path '*/numpy/*' -name tests -type d -prune -exec rm -rf {} +
-COPY src/bankmlops/__init__.py src/bankmlops/errors.py src/bankmlops/types.py /opt/bankmlops/lib/python3.11/site-packages/bankmlops/
+COPY src/bankmlops/__init__.py src/bankmlops/errors.py /opt/bankmlops/lib/python3.11/site-packages/bankmlops/
 COPY src/bankmlops/features /opt/bankmlops/lib/python3.11/site-packages/bankmlops/features
 COPY src/bankmlops/scoring /opt/bankmlops/lib/python3.11/site-packages/bankmlops/scoring
+COPY src/bankmlops/types /opt/bankmlops/lib/python3.11/site-packages/bankmlops/types
 RUN /opt/bankmlops/bin/python -m compileall -q /opt/bankmlops/lib/python3.11/site-packages
 
 FROM ${BASE_IMAGE}

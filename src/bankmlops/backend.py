@@ -1,27 +1,18 @@
 """The abstract Backend: every operation of the flow, whatever carries it out.
 
-Each method is abstract and answers with a value of `types`. `submit_*` returns at once; `wait` is the one helper that waits, and
-`started` the one that ends a run with whoever started it.
+Each method is abstract and answers with a value of `types`. `submit_*` returns at once; `runs` holds the helper that waits, and
+the one that ends a run with whoever started it.
 Swagger, scoring, load tests and the REST trigger are plain HTTP on a URL, the same for every backend: they live in `client`.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar
 
-from bankmlops.errors import BackendUnavailableError
 from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions
 from bankmlops.types import (
-    AccessToken,
-    AuditEntry,
     AutoMLConfig,
     ChildRun,
     CostlyResource,
@@ -33,7 +24,6 @@ from bankmlops.types import (
     KeyName,
     LabelledRow,
     Model,
-    NewAccessToken,
     Outcome,
     OutcomeReceipt,
     PipelineConfig,
@@ -43,7 +33,6 @@ from bankmlops.types import (
     Run,
     Schedule,
     ScheduleConfig,
-    TokenScope,
     TrainedModel,
     Workspace,
 )
@@ -365,111 +354,3 @@ class Backend(ABC):
     @abstractmethod
     def release(self, resource: CostlyResource) -> None:
         """Delete one of them (idempotent)."""
-
-
-class ControlDesk(ABC):
-    """What only the owner of a local workspace does: give tokens for its control server, and read who did what.
-
-    Azure has Microsoft Entra ID and its activity log for that.
-    """
-
-    @abstractmethod
-    def create_token(self, name: str, scope: TokenScope, days: float | None) -> NewAccessToken:
-        """A token that ends after `days` (None: when it is revoked), with its secret, which is told this once.
-
-        Raises `InvalidRequestError`, and `ConflictError` where a token of this name lives.
-        """
-
-    @abstractmethod
-    def list_tokens(self) -> Sequence[AccessToken]:
-        """Every token, newest first; revoked ones too."""
-
-    @abstractmethod
-    def revoke_token(self, name: str) -> AccessToken:
-        """End a token at once. Raises `NotFoundError`."""
-
-    @abstractmethod
-    def audit(self, limit: int) -> Sequence[AuditEntry]:
-        """The newest entries of the audit log, the newest last. Raises `InvalidRequestError` for a limit that can't serve."""
-
-
-AnyRun = TypeVar("AnyRun", Run, PipelineRun)
-
-
-def wait(
-    read: Callable[[str], AnyRun],
-    run_id: str,
-    *,
-    timeout_seconds: float,
-    poll_seconds: float = 0.5,
-    on_change: Callable[[AnyRun], None] | None = None,
-) -> AnyRun:
-    """Read the run until its status is final, and answer it.
-
-    `read` is a backend's `get_run` or `get_pipeline_run`; `on_change` is called with each new value. Raises
-    `BackendUnavailableError` after `timeout_seconds`.
-    """
-    for run in _changes(read, run_id, timeout_seconds, poll_seconds):
-        if on_change:
-            on_change(run)
-        if run.status.is_final:
-            return run
-    raise BackendUnavailableError(f"run {run_id} did not end within {timeout_seconds:.0f} s; look at it again later by its id")
-
-
-def _changes(read: Callable[[str], AnyRun], run_id: str, timeout_seconds: float, poll_seconds: float) -> Iterator[AnyRun]:
-    deadline = time.monotonic() + timeout_seconds
-    last = None
-    while True:
-        run = read(run_id)
-        if run != last:
-            yield run
-        last = run
-        if time.monotonic() > deadline:
-            return
-        time.sleep(poll_seconds)
-
-
-@contextmanager
-def started(start: Callable[[], str], cancel: Callable[[str], None]) -> Iterator[str]:
-    """Start a run, yield its id, and cancel it where the block ends in an error or in Ctrl-C.
-
-    A Ctrl-C while it is being started takes effect when its id is known, so that no run is left that nobody knows of.
-    """
-    run_id = ""
-    try:
-        with _interrupts_held():
-            run_id = start()
-        yield run_id
-    except BaseException:
-        if run_id:
-            cancel(run_id)
-        raise
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """The first Ctrl-C (or other signal to end) inside takes effect at the end; a second one at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
-    held: list[int] = []
-
-    def hold(number: int, _frame: FrameType | None) -> None:
-        held.append(number)
-        restore()
-
-    def restore() -> None:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-
-    for number in ours:
-        signal.signal(number, hold)
-    try:
-        yield
-    finally:
-        restore()
-    if held:
-        signal.raise_signal(held[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bankmlops.backend import Backend, ControlDesk
+from bankmlops.backend import Backend
+from bankmlops.control_desk import ControlDesk
 from bankmlops.errors import InvalidRequestError
 
 BACKENDS = ("local", "azure")

@@ -13,10 +13,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from bankmlops import client
-from bankmlops.backend import Backend, started, wait
+from bankmlops.backend import Backend
 from bankmlops.benchmark import run_benchmark
 from bankmlops.errors import ConflictError, RunFailedError
 from bankmlops.evidence import Evidence, Step
+from bankmlops.runs import started, wait
 from bankmlops.types import (
     AutoMLConfig,
     CostlyResource,

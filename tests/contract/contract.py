@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from bankmlops import client
-from bankmlops.backend import Backend, wait
+from bankmlops.backend import Backend
 from bankmlops.datasets import synthesize
 from bankmlops.errors import (
     AuthenticationError,
@@ -27,6 +27,7 @@ from bankmlops.errors import (
     InvalidRequestError,
     NotFoundError,
 )
+from bankmlops.runs import wait
 from bankmlops.types import (
     AutoMLConfig,
     Cron,

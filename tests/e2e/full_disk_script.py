@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from bankmlops.backend import wait
 from bankmlops.connect import connect
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BankMLOpsError
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource
 
 DISK = Path(sys.argv[1])

@@ -11,11 +11,11 @@ from types import ModuleType
 
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.local.backend import LocalBackend
 from bankmlops.pipelines import Pipeline, RunOptions
 from bankmlops.pipelines.yaml_file import load_pipeline
+from bankmlops.runs import wait
 from bankmlops.types import DataSource, PipelineRun, RunStatus, StepRun
 
 DOCS = Path(__file__).parents[2] / "docs"

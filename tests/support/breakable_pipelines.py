@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from bankmlops import client
-from bankmlops.backend import wait
 from bankmlops.local.backend import LocalBackend
 from bankmlops.local.control import process as control_process
 from bankmlops.local.pipelines.pipelines import Pipelines
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, PipelineConfig, PipelineRun, PublishedPipeline, RunStatus
 from support.breakpoints import FaultsFolder
 from support.bundles import write_bundle

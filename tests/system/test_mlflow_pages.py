@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.local.backend import LocalBackend
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, Run, RunStatus
 from support.browser import NEEDS_CHROMIUM, chromium, quiet_page
 

@@ -83,7 +83,7 @@ def test_whole(exported: Path, served: Served) -> None:
     for path in served.folder.iterdir():
         assert (exported / "model" / path.name).read_bytes() == path.read_bytes()
     assert sorted(path.name for path in (exported / "src" / "bankmlops").iterdir()) == sorted(
-        ["__init__.py", "errors.py", "types.py", "features", "scoring"]
+        ["__init__.py", "errors.py", "features", "scoring", "types"]
     )
     assert (exported / "Dockerfile").read_text().rstrip().endswith("COPY model /model")
     assert "--hash=sha256:" in (exported / "requirements" / "scoring.txt").read_text()

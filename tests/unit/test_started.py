@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bankmlops.backend import started
+from bankmlops.runs import started
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from bankmlops.backend import started
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_children, draw_lines, draw_run, draw_runs, draw_trials
 from bankmlops.cli.references import automl_run_id
@@ -15,6 +14,7 @@ from bankmlops.cli.search import Search, Table, registered
 from bankmlops.cli.session import Session
 from bankmlops.cli.waiting import await_run
 from bankmlops.cli.words import Minutes
+from bankmlops.runs import started
 
 application = group("automl", "Search for the best model, and look at what was found.")
 

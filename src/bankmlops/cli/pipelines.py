@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from bankmlops.backend import started
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_pipeline, draw_pipeline_run, draw_pipeline_runs, draw_pipelines
 from bankmlops.cli.output import emit, emit_json
@@ -30,6 +29,7 @@ from bankmlops.cli.session import Session
 from bankmlops.cli.waiting import await_pipeline_run
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
 from bankmlops.pipelines import Pipeline
+from bankmlops.runs import started
 from bankmlops.types import PipelineConfig, PublishedPipeline
 
 application = group("pipelines", "Publish the training behind a REST endpoint, trigger it, and watch its runs.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bankmlops.backend import AnyRun, Backend, wait
+from bankmlops.backend import Backend
 from bankmlops.cli.graph import watching_pipeline
 from bankmlops.cli.progress import watching
 from bankmlops.errors import RunFailedError
 from bankmlops.run_graph import with_progress
+from bankmlops.runs import AnyRun, wait
 from bankmlops.types import PipelineRun, Run, RunStatus
 
 GRACE_SECONDS = 900.0  # beyond its budget, a run may wait for a machine to be provisioned

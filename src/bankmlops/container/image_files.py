@@ -18,8 +18,8 @@ LOCK = "requirements/scoring.txt"
 USER = 10001
 _HERE = Path(__file__).parent
 _PACKAGE = Path(bankmlops.__file__).parent
-_MODULES = ("__init__.py", "errors.py", "types.py")
-_ROOMS = ("features", "scoring")
+_MODULES = ("__init__.py", "errors.py")
+_ROOMS = ("features", "scoring", "types")
 
 
 def image_name() -> str:

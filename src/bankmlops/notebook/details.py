@@ -13,11 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bankmlops.backend import Backend, wait
+from bankmlops.backend import Backend
 from bankmlops.connect import connect
 from bankmlops.errors import BankMLOpsError, InvalidRequestError
 from bankmlops.notebook.html import AnyRun, draw
 from bankmlops.run_graph import with_progress
+from bankmlops.runs import wait
 from bankmlops.types import PipelineRun, Run
 
 _POLL_SECONDS = 1.0

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-from bankmlops.backend import Backend, started, wait
+from bankmlops.backend import Backend
 from bankmlops.datasets.whole_files import whole_file, write_errors
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.online.stream import Columns
+from bankmlops.runs import started, wait
 from bankmlops.types import AutoMLConfig, Dataset, DataSource, Run, RunStatus
 
 PRIMARY_METRIC = "AUC_weighted"

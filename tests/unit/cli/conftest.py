@@ -68,5 +68,5 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> MemoryBackend:
     """The backend that every command of the test gets."""
     memory = MemoryBackend()
     monkeypatch.setattr("bankmlops.connect.connect", lambda _name, _workspace: memory)
-    monkeypatch.setattr("bankmlops.backend.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("bankmlops.runs.time.sleep", lambda _seconds: None)
     return memory

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.local.datasets import Datasets
 from bankmlops.local.training.automl_runs import AutoMLRuns
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 
 pytestmark = pytest.mark.slow

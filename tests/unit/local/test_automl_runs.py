@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local.datasets import Datasets
@@ -25,6 +24,7 @@ from bankmlops.local.training.automl_runs import AutoMLRuns
 from bankmlops.local.training.automl_worker import seconds_left
 from bankmlops.local.training.mlflow_store import open_store
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 
 pytestmark = pytest.mark.slow

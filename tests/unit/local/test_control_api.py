@@ -12,7 +12,6 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from bankmlops.backend import wait
 from bankmlops.errors import ConflictError
 from bankmlops.local.control.audit import AuditLog
 from bankmlops.local.control.files import ControlFiles
@@ -24,6 +23,7 @@ from bankmlops.local.pipelines.requests import RunRequest
 from bankmlops.local.pipelines.store import PipelineStore
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import graph_of
+from bankmlops.runs import wait
 from bankmlops.types import PipelineRun, RunStatus
 from support.trainer import CONFIG, PIPELINE, Trainer, launched
 

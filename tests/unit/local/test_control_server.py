@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 from bankmlops import client
-from bankmlops.backend import wait
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, NotFoundError
 from bankmlops.local.backend import LocalBackend
@@ -23,6 +22,7 @@ from bankmlops.local.control import server as control_server
 from bankmlops.local.control.files import ControlFiles
 from bankmlops.local.pipelines.pipelines import Pipelines
 from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, PipelineConfig, PublishedPipeline, RunStatus
 from support.trainer import CONFIG
 

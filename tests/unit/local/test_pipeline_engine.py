@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.errors import ConflictError, NotFoundError
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.pipelines import from_config
+from bankmlops.runs import wait
 from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
 from support.trainer import CONFIG, DATASET, Trainer, launched
 

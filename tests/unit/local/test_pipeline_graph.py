@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.local.pipelines.files import StepFolder, path_of, read_file_output
 from bankmlops.local.pipelines.sources import keep_sources
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step
+from bankmlops.runs import wait
 from bankmlops.types import PipelineRun, RunStatus, StepRun
 from support.trainer import DATASET, Trainer, launched
 

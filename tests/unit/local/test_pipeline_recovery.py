@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.backend import wait
 from bankmlops.local.pipelines.engine import RunRequest
 from bankmlops.pipelines import from_config
+from bankmlops.runs import wait
 from bankmlops.types import RunStatus
 from support.trainer import CONFIG, Trainer, launched
 from support.waiting import wait_until

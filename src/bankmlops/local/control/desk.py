@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bankmlops.backend import ControlDesk
+from bankmlops.control_desk import ControlDesk
 from bankmlops.errors import InvalidRequestError
 from bankmlops.local.control.audit import MAXIMUM_ENTRIES, AuditLog
 from bankmlops.local.control.tokens import ControlTokens

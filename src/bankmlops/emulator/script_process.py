@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -17,13 +16,13 @@ from pathlib import Path
 from bankmlops.emulator import runs, script_wrapper, tokens
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.launch import FAMILY
+from bankmlops.emulator.process_group import GRACE_SECONDS, end_group
 from bankmlops.emulator.script_jobs import ScriptJob
 from bankmlops.emulator.script_request import ScriptRequest, parse_script_request
 from bankmlops.emulator.snapshots import lay_out_snapshot
 from bankmlops.emulator.surroundings import wire_variables
 from bankmlops.errors import InvalidRequestError
 
-GRACE_SECONDS = 5.0
 MAX_LOG_BYTES = 8 << 20
 _MODULE = "bankmlops.emulator.script_start"
 _KEPT = ("LANG", "LC_ALL", "TMPDIR", "SSL_CERT_DIR", FAMILY)
@@ -60,12 +59,7 @@ class ScriptProcess:
 
     def stop(self) -> None:
         """Ask the group to end, and end it after `GRACE_SECONDS`. Idempotent."""
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        self._pump.join(GRACE_SECONDS)
+        end_group(self._process, self._pump)
 
     def remove(self) -> None:
         """End what is left of it, and take its folder away."""
@@ -87,10 +81,6 @@ class ScriptProcess:
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(json.dumps({"words": words, "folders": folders}).encode())
         return process
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
 
 
 def _words(request: ScriptRequest, root: Path, home: Path) -> list[str]:

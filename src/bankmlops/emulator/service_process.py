@@ -5,26 +5,24 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bankmlops.emulator import service_log
 from bankmlops.emulator.deployments import IMAGE, folder_of, log_of
 from bankmlops.emulator.instance import WorkspaceState
+from bankmlops.emulator.process_group import GRACE_SECONDS, end_group
 from bankmlops.emulator.service_files import lay_out, model_folder
 from bankmlops.emulator.state import Document
 
 HOST = "127.0.0.1"
 HEALTH_SECONDS = 0.5
-GRACE_SECONDS = 5.0
 _MODULE = "bankmlops.emulator.inference_server"
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_DIR", "BANKMLOPS_EMULATOR_FAMILY")
 _SERVER = "azureml_inference_server_http."
@@ -78,16 +76,7 @@ class ServiceProcess:
 
     def stop(self) -> None:
         """Ask the group to end, and end it after `GRACE_SECONDS`. Idempotent."""
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-        self._pump.join(GRACE_SECONDS)
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        end_group(self._process, self._pump)
 
 
 def _start(listener: socket.socket, root: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

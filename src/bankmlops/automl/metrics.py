@@ -17,6 +17,7 @@ Array = numpy.ndarray[Any, Any]
 LOSSES = frozenset({"log_loss"})
 SMALLEST_PROBABILITY = 1e-15
 _AVERAGES = ("macro", "micro", "weighted")
+_AREAS = {"AUC": sk.roc_auc_score, "average_precision_score": sk.average_precision_score}
 
 
 def classification_metrics(labels: Array, probabilities: Array) -> dict[str, float]:
@@ -37,8 +38,10 @@ def metric_of(name: str, labels: Array, probabilities: Array) -> float:
         return float((labels == predicted_codes(probabilities)).mean())
     if name == "log_loss":
         return log_loss(labels, probabilities)
-    of_ranks = name.startswith(("AUC", "average_precision"))
-    return (_of_ranks if of_ranks else _of_predictions)(labels, probabilities)[name]
+    area, _, average = name.rpartition("_")
+    if area in _AREAS:
+        return float(_AREAS[area](*_against_the_rest(labels, probabilities), average=average))
+    return _of_predictions(labels, probabilities)[name]
 
 
 def log_loss(labels: Array, probabilities: Array) -> float:
@@ -80,15 +83,19 @@ def _of_predictions(labels: Array, probabilities: Array) -> dict[str, float]:
 
 
 def _of_ranks(labels: Array, probabilities: Array) -> dict[str, float]:
-    """Areas under the curves of each class against the rest; a class that is absent is left out."""
+    """Areas under the curves of each class against the rest."""
+    truth, answers = _against_the_rest(labels, probabilities)
+    averages = _AVERAGES if truth.size else ()
+    return {
+        f"{name}_{average}": float(area(truth, answers, average=average)) for average in averages for name, area in _AREAS.items()
+    }
+
+
+def _against_the_rest(labels: Array, probabilities: Array) -> tuple[Array, Array]:
+    """Truth and answers [rows, classes]; a class that no row or every row has is left out."""
     truth = numpy.eye(probabilities.shape[1], dtype=numpy.int8)[labels]
     present = numpy.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
-    values: dict[str, float] = {}
-    for average in _AVERAGES if present.size else ():
-        of_class = truth[:, present], probabilities[:, present]
-        values[f"AUC_{average}"] = float(sk.roc_auc_score(*of_class, average=average))
-        values[f"average_precision_score_{average}"] = float(sk.average_precision_score(*of_class, average=average))
-    return values
+    return truth[:, present], probabilities[:, present]
 
 
 def _binary(labels: Array, positive: Array) -> dict[str, float]:

@@ -13,7 +13,7 @@ Array = numpy.ndarray[Any, Any]
 
 CHAMPION, PERIODIC, CHALLENGER = POLICIES = ("champion", "periodic", "challenger")
 SMALLEST_PROBABILITY = 1e-6
-_ONE_SIDED_95 = 1.645
+_TWO_SIDED = 0.9  # the interval of 90 % whose lower end is that of a one-sided one of 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,26 @@ def score(policy: str, labels: Array, probabilities: Array) -> PolicyScore:
 
     if not len(labels):
         return PolicyScore(policy, 0, math.nan, math.nan, math.nan)
-    both = numpy.stack([1 - probabilities, probabilities], axis=1)
-    ranks = metric_of("AUC_weighted", labels, both) if len(numpy.unique(labels)) == 2 else math.nan
+    ranks = metric_of("AUC_weighted", labels, _both(probabilities)) if len(numpy.unique(labels)) == 2 else math.nan
     accuracy = float(((probabilities >= 0.5) == labels).mean())
     return PolicyScore(policy, len(labels), float(losses(labels, probabilities).mean()), accuracy, ranks)
 
 
 def compare(labels: Array, champion: Array, challenger: Array) -> Comparison:
     """Compare two policies on the same rows; the rows count as independent."""
-    before, after = losses(labels, champion), losses(labels, challenger)
-    difference = before - after
-    rows = len(labels)
-    error = float(difference.std(ddof=1)) / math.sqrt(rows) if rows > 1 else math.inf
-    mean = float(difference.mean()) if rows else 0.0
-    averages = [float(each.mean()) if rows else math.nan for each in (before, after)]
-    return Comparison(rows, averages[0], averages[1], mean, mean - _ONE_SIDED_95 * error)
+    from bankmlops.automl.comparison import compare as compare_models
+
+    if not len(labels):
+        return Comparison(0, math.nan, math.nan, 0.0, -math.inf)
+    before, after = _both(champion), _both(challenger)
+    found = compare_models(labels, after, before, "log_loss", _TWO_SIDED)
+    return Comparison(found.rows, found.champion, found.challenger, found.difference, found.low)
+
+
+def _both(second: Array) -> Array:
+    """Probabilities [rows, 2] from those of the second class, none of them so small that one row decides."""
+    clipped = numpy.clip(second, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return numpy.stack([1 - clipped, clipped], axis=1)
 
 
 def curves(labels: Array, predictions: Array, window: int) -> Mapping[str, tuple[tuple[int, float], ...]]:

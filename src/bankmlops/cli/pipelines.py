@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -64,12 +64,19 @@ class Training:
         return PipelineConfig(name, search.config(session, dataset), self.model or name, self.minimum_score)
 
 
+def refuse_options(name: str, *given: Training | Search) -> None:
+    """A file says it all. Raises `InvalidRequestError` for an option of a search that stands beside it."""
+    changed = [field.name for words in given for field in fields(words) if getattr(words, field.name) != field.default]
+    if changed:
+        option = f"--{changed[0].replace('_', '-')}"
+        raise InvalidRequestError(f"{option} does not go with {name}: the file says what its steps do; try --set, or edit it")
+
+
 def pipeline_of(session: Session, name: str, training: Training, search: Search) -> PipelineConfig | Pipeline:
     """The pipeline of a YAML file, or the four steps of the options."""
     if not is_pipeline_file(name):
         return training.config(session, name, search)
-    if training.dataset is not None:
-        raise InvalidRequestError(f"--dataset does not go with {name}: the file says what its steps work on; try --set")
+    refuse_options(name, training, search)
     from bankmlops.pipelines.yaml_file import load_pipeline
 
     return load_pipeline(Path(name))

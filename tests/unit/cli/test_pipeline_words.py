@@ -39,6 +39,7 @@ def test_publish_a_file(command: Command, backend: MemoryBackend) -> None:
     ("words", "message"),
     [
         ((TRAINING, "--dataset", "bank"), "--dataset does not go with"),
+        ((TRAINING, "--minutes", "3"), "--minutes does not go with"),
         ((TRAINING, "--set", "minutes"), "NAME=VALUE"),
         (("training",), "--dataset NAME"),
         (("nobody.yaml",), "can't read nobody.yaml"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from bankmlops.errors import ConflictError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, ConflictError, NotFoundError
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.pipelines import from_config
 from bankmlops.runs import wait
@@ -183,3 +184,16 @@ def test_a_submit_step_that_runs_again(engine: PipelineEngine, trainer: Trainer)
     trainer.submit_automl(replace(CONFIG.automl, tags=marks))
     assert _end(engine, _start(engine, run_id=run_id)).outputs["automl_run_id"] == "AutoML_0"
     assert len(trainer.runs) == 1
+
+
+def test_a_crowd_at_once(engine: PipelineEngine, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that ask at the same moment do not pass the bound together."""
+    monkeypatch.setattr("bankmlops.local.pipelines.engine._WAITING_RUNS", 3)
+    trainer.hold()
+    with ThreadPoolExecutor(12) as threads:
+        asked = [threads.submit(_start, engine) for _ in range(12)]
+    refused = [each for each in asked if isinstance(each.exception(), BackendUnavailableError)]
+    accepted = [each.result() for each in asked if each not in refused]
+    trainer.go_on()
+    assert (len(accepted), len(refused)) == (3, 9)
+    assert [_end(engine, run).status for run in accepted] == [RunStatus.COMPLETED] * 3

@@ -50,10 +50,13 @@ class Engine:
     def __init__(self) -> None:
         self.started: dict[str, RunRequest] = {}
         self.busy = False
+        self.broken = False
 
     def start(self, run_id: str, request: RunRequest) -> PipelineRun:
         if self.busy:
             raise BackendUnavailableError("200 pipeline runs wait already")
+        if self.broken:
+            raise TypeError("not as it was written")
         assert run_id not in self.started
         self.started[run_id] = request
         return self.read(run_id)
@@ -382,3 +385,16 @@ def test_what_is_scheduled_is_there(world: World) -> None:
         change(made.id)
     actions = [(entry.action, entry.subject) for entry in AuditLog(world.workspace).newest(10)]
     assert actions == [(action, "schedule nightly") for action in ("schedule", "pause", "resume", "delete")]
+
+
+def test_an_error_of_its_own_is_told(world: World) -> None:
+    """What goes wrong inside shows at the schedule, costs no fire, and is gone when a later try goes well."""
+    made = world.create()
+    world.engine.broken = True
+    world.pass_time(hours=1)
+    told = world.store.get(made.id)
+    assert (world.runs(), told.next_fire) == (0, made.next_fire)
+    assert told.last_error.startswith("internal error, TypeError: not as it was written")
+    world.engine.broken = False
+    world.pass_time(minutes=5)
+    assert (world.runs(), world.store.get(made.id).last_error) == (1, "")

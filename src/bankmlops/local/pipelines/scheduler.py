@@ -96,9 +96,11 @@ class Scheduler:
         except BackendUnavailableError as error:
             logger.warning("schedule %s is tried again: %s", schedule.config.name, error)
             self._not_before[schedule.id] = self._clock() + _RETRY_SECONDS
-        except Exception:
+        except Exception as error:
             logger.exception("schedule %s is tried again", schedule.config.name)
             self._not_before[schedule.id] = self._clock() + _RETRY_SECONDS
+            told = f"internal error, {type(error).__name__}: {error}; it is tried again, and the control server's log says more"
+            self._schedules.record(schedule, replace(schedule, last_error=told[:_LONGEST_ERROR]))
 
     def _fire(self, schedule: Schedule, fire: _Fire, now: datetime) -> None:
         run_id = run_id_of(schedule.id, fire.key)

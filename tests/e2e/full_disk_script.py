@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -16,21 +15,10 @@ from bankmlops.datasets import synthesize
 from bankmlops.errors import BankMLOpsError
 from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource
+from support.small_disk import fill
 
 DISK = Path(sys.argv[1])
 SECONDS = 120.0
-
-
-def fill(path: Path) -> None:
-    """Take what space is left, down to the last byte."""
-    for size in (1 << 20, 1 << 12, 1):
-        try:
-            with path.open("ab", buffering=0) as file:
-                while file.write(b"x" * size) == size:
-                    pass
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
 
 
 def family() -> list[str]:

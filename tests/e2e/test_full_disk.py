@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from support.small_disk import run_on_small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -17,21 +15,7 @@ SCRIPT = Path(__file__).parent / "full_disk_script.py"
 
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     """The run fails in one line about the disk; once there is space again it is resumed to its end, and its model registered."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = f"mount -t tmpfs -o size=48m tmpfs '{disk}'"
-    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root and a kernel that lets it")
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", f"{mount} && exec '{sys.executable}' '{SCRIPT}' '{disk}'"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = run_on_small_disk(SCRIPT, 48, tmp_path)
     assert "\n" not in told["error"]
     assert "No space left on device" in told["error"] or "disk is full" in told["error"] or "disk I/O error" in told["error"]
     assert "free some space" in told["error"] or "has space" in told["error"]

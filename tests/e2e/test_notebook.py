@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from bankmlops.datasets import synthesize
 from support.command_line import CommandLine
+from support.notebooks import assert_kept_without_outputs, execute
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "pipeline.ipynb"
+NOTEBOOK = "pipeline.ipynb"
 
 
 def test_it_is_kept_without_outputs() -> None:
     """No output is committed, and no path of a machine: they would be somebody's."""
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    cells = json.loads(text)["cells"]
-    assert all(cell.get("outputs", []) == [] and cell.get("execution_count") is None for cell in cells)
-    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+    assert_kept_without_outputs(NOTEBOOK)
 
 
 @pytest.fixture
@@ -45,24 +40,17 @@ def test_it_runs(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
     synthesize(folder / "bank.csv", 2000, 1)
     for name, value in {**command_line.environment_of_commands(), "BANKMLOPS_DATA": str(folder / "bank.csv")}.items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    parameters.source = "minutes, minutes_again = 0.1, 0.1"
-    NotebookClient(notebook, timeout=280, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
-    watched = [output for output in _outputs(notebook) if "bankmlops-run" in _html(output)]
+    outputs = execute(NOTEBOOK, "minutes, minutes_again = 0.1, 0.1", folder, 280)
+    watched = [output for output in outputs if "bankmlops-run" in _html(output)]
     assert len(watched) == 2
     for output in watched:
         assert "bank-training: completed" in _html(output)
         assert set(output["data"]) == {"text/plain", "text/html"}
         assert not re.search(r"<script|https?://", _html(output))
-    shown = "\n".join(map(_html, _outputs(notebook)))
+    shown = "\n".join(map(_html, outputs))
     assert "VotingEnsemble" in shown
     assert "REUSED from run" in shown
-    assert any("image/png" in output.get("data", {}) for output in _outputs(notebook))
-
-
-def _outputs(notebook: Any) -> list[dict[str, Any]]:
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
 def _html(output: dict[str, Any]) -> str:

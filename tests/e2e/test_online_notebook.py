@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from bankmlops.datasets import synthesize_stream
 from bankmlops.local.backend import LocalBackend
@@ -17,17 +15,15 @@ from bankmlops.online.stream import read_stream
 from bankmlops.online.training import WindowTraining
 from bankmlops.types import StreamDrift
 from support.command_line import CommandLine
+from support.notebooks import assert_kept_without_outputs, execute
 from support.quick_bundle import train_quickly
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "online.ipynb"
+NOTEBOOK = "online.ipynb"
 
 
 def test_it_is_kept_without_outputs() -> None:
     """No output is committed, and no path of a machine: they would be somebody's."""
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    cells = json.loads(text)["cells"]
-    assert all(cell.get("outputs", []) == [] and cell.get("execution_count") is None for cell in cells)
-    assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+    assert_kept_without_outputs(NOTEBOOK)
 
 
 @pytest.fixture
@@ -56,13 +52,9 @@ def test_it_runs(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
     """Each cell runs; the challenger is better after the change, and becomes a registered model."""
     for name, value in command_line.environment_of_commands().items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    parameters.source = "rows, warm_up, minutes, retrain_every = 3000, 500, 0.05, 0"
     _train_before(command_line)
-    resources = {"metadata": {"path": str(command_line.folder)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    words = "rows, warm_up, minutes, retrain_every = 3000, 500, 0.05, 0"
+    outputs = execute(NOTEBOOK, words, command_line.folder, 120)
     texts = "\n".join("".join(output.get("data", {}).get("text/plain", "")) for output in outputs)
     assert re.search(r"better +True", texts)
     assert re.search(r"version +1", texts)

@@ -40,17 +40,7 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
 @pytest.mark.long
 def test_the_how_to_runs(command_line: CommandLine) -> None:
     """Every command of the how-to runs, in order, then the Python of it."""
-    done = subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", _block("runs", "sh")],
-        cwd=command_line.folder,
-        env=command_line.environment_of_commands(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    command_line.run_guide(_block("runs", "sh"))
     assert command_line.processes() == []
     done = subprocess.run(
         [sys.executable, "-c", _block("runs python", "python")],

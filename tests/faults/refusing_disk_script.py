@@ -6,7 +6,6 @@ MLflow's artifacts. Prints what it saw as JSON.
 
 from __future__ import annotations
 
-import errno
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from bankmlops.errors import BankMLOpsError
 from bankmlops.types import PublishedPipeline
 from support.breakable_pipelines import BreakablePipelines, breakable_pipelines
 from support.breakpoints import AFTER
+from support.small_disk import fill
 
 FAULT, FOLDER, DISK = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 HELD_SECONDS = 8.0
@@ -28,14 +28,7 @@ HELD_SECONDS = 8.0
 def full(_world: BreakablePipelines) -> Iterator[None]:
     """Not a byte is left."""
     filler = DISK / "filler"
-    for size in (1 << 20, 1 << 12, 1):
-        try:
-            with filler.open("ab", buffering=0) as file:
-                while file.write(b"x" * size) == size:
-                    pass
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
+    fill(filler)
     try:
         yield
     finally:

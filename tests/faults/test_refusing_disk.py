@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.small_disk import run_on_small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -18,21 +16,7 @@ SCRIPT = Path(__file__).parent / "refusing_disk_script.py"
 
 def _told(fault: str, folder: Path) -> dict[str, Any]:
     """What the script saw on a small disk of its own."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mount = f"mount -t tmpfs -o size=64m tmpfs '{disk}'"
-    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk needs root and a kernel that lets it")
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", f"{mount} && exec '{sys.executable}' '{SCRIPT}' {fault} '{folder}' '{disk}'"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return run_on_small_disk(SCRIPT, 64, folder, fault, folder)
 
 
 def _went_on(told: dict[str, Any]) -> None:

@@ -45,6 +45,21 @@ class CommandLine:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def run_guide(self, commands: str) -> str:
+        """What a block of shell commands prints; each must succeed."""
+        done = subprocess.run(
+            ["bash", "-euxo", "pipefail", "-c", commands],
+            cwd=self.folder,
+            env=self.environment_of_commands(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
     def start(self, *words: object) -> subprocess.Popen[str]:
         """The command, started; it is the leader of a process group and hears Ctrl-C."""
         return subprocess.Popen(

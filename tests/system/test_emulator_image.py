@@ -43,7 +43,7 @@ def test_a_script_runs_in_the_image(engine: Engine, emulator_image: str, tmp_pat
     (tmp_path / "script.py").write_text(SCRIPT)
     tmp_path.chmod(0o755)
     options = ("--rm", "--network=none", "--cap-drop=ALL", "--memory=2g", "--volume", f"{tmp_path}:/project:ro")
-    config = ("sh", "-c", "cd /tmp && bankmlops emulator config > config.json && python \"$OLDPWD/script.py\"")
+    config = ("sh", "-c", 'cd /tmp && bankmlops emulator config > config.json && python "$OLDPWD/script.py"')
     said = engine("run", *options, emulator_image, *config)
     assert json.loads(said.splitlines()[-1]) == [{"accuracy": 0.9}, 2, 1, 10001]
     with pytest.raises(AssertionError):

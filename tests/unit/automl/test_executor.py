@@ -16,10 +16,9 @@ import pytest
 from bankmlops.automl.algorithms import algorithm_named
 from bankmlops.automl.executor import ProcessExecutor, processes
 from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask, estimator_path, graph_path, read_result
+from support.executors import ROWS, small_executor
 
 pytestmark = pytest.mark.slow
-
-ROWS = 300
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def executor(folder: Path) -> Iterator[ProcessExecutor]:
-    generator = numpy.random.default_rng(0)
-    matrix = generator.normal(size=(ROWS, 4)).astype(numpy.float32)
-    labels = (matrix[:, 0] + 0.5 * generator.normal(size=ROWS) > 0).astype(numpy.int64)
-    with processes(folder, matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8)) as executor:
+    with small_executor(folder) as executor:
         yield executor
 
 

@@ -13,15 +13,14 @@ import pytest
 from bankmlops.automl import refit
 from bankmlops.automl.algorithms import algorithm_named
 from bankmlops.automl.attempt import Contender
-from bankmlops.automl.executor import ProcessExecutor, processes
+from bankmlops.automl.executor import ProcessExecutor
 from bankmlops.automl.proposals import Proposal
 from bankmlops.automl.refit import FINER_STEPS, MAXIMUM_FITS, Member, Refit
 from bankmlops.automl.results import Trial
 from bankmlops.types import RunStatus
+from support.executors import ROWS, small_executor
 
 pytestmark = pytest.mark.slow
-
-ROWS = 300
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def executor(folder: Path) -> Iterator[ProcessExecutor]:
-    generator = numpy.random.default_rng(0)
-    matrix = generator.normal(size=(ROWS, 4)).astype(numpy.float32)
-    labels = (matrix[:, 0] + 0.5 * generator.normal(size=ROWS) > 0).astype(numpy.int64)
-    with processes(folder, matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8)) as executor:
+    with small_executor(folder) as executor:
         yield executor
 
 

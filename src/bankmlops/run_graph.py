@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from bankmlops.types import PipelineRun, Run, RunStatus, StepRun
 
@@ -38,3 +39,8 @@ def _step_with_progress(step: StepRun, read: Callable[[str], Run]) -> StepRun:
     if step.status is not RunStatus.RUNNING or step.progress or not step.run_id:
         return step
     return replace(step, progress=read(step.run_id).progress)
+
+
+def lasted(started: datetime | None, ended: datetime | None) -> int | None:
+    """Whole seconds from one to the other, to this moment where it has not ended; None where it has not begun."""
+    return None if started is None else max(0, round(((ended or datetime.now(UTC)) - started).total_seconds()))

@@ -14,7 +14,7 @@ import pytest
 
 
 def run_on_small_disk(script: Path, megabytes: int, folder: Path, *arguments: object) -> dict[str, Any]:
-    """What `python script ARGUMENTS... DISK` prints last, as JSON; the disk is there for it alone. Skips where none can be had."""
+    """What `python script ARGUMENTS... DISK` prints last, as JSON; the disk is there for it alone. Skips where none can be."""
     disk = folder / "disk"
     disk.mkdir()
     mount = f"mount -t tmpfs -o size={megabytes}m tmpfs '{disk}'"

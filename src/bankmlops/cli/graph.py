@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bankmlops.cli.progress import watching
 from bankmlops.cli.text import one_line
-from bankmlops.run_graph import layers, waits_for
+from bankmlops.run_graph import lasted, layers, waits_for
 from bankmlops.types import PipelineRun, RunStatus, StepRun
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _time(step: StepRun) -> str:
 
 
 def _clock(started: datetime | None, ended: datetime | None) -> str:
-    if started is None:
+    seconds = lasted(started, ended)
+    if seconds is None:
         return ""
-    seconds = max(0, round(((ended or datetime.now(UTC)) - started).total_seconds()))
     return f"{seconds // 60}:{seconds % 60:02d}"

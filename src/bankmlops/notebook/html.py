@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 
-from bankmlops.run_graph import layers, waits_for
+from bankmlops.run_graph import lasted, layers, waits_for
 from bankmlops.types import PipelineRun, Run, RunStatus, StepRun
 
 AnyRun = PipelineRun | Run
@@ -157,7 +157,7 @@ def _took(step: StepRun) -> str:
 
 
 def _lasting(started: datetime | None, ended: datetime | None) -> str:
-    if started is None:
+    seconds = lasted(started, ended)
+    if seconds is None:
         return ""
-    seconds = max(0, round(((ended or datetime.now(UTC)) - started).total_seconds()))
     return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import pytest
 from rich.console import Console
 
-from bankmlops.cli import graph, progress
+from bankmlops import run_graph
+from bankmlops.cli import progress
 from bankmlops.cli.graph import draw_graph, watching_pipeline
 from bankmlops.cli.waiting import await_pipeline_run
 from bankmlops.run_graph import layers
@@ -69,7 +70,7 @@ def test_layers() -> None:
 
 def test_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step is a line with its sign, time and newest word; parallel ones are branches, and what is unusual is said."""
-    monkeypatch.setattr(graph, "datetime", StoppedClock)
+    monkeypatch.setattr(run_graph, "datetime", StoppedClock)
     lines = _drawn(RUN)
     assert lines[0].strip() == "bank-training  Running  2 of 5 steps  0:47"
     assert [line.split()[:2] for line in lines[1:3]] == [["↺", "prepare"], ["├─✔", "guardrails"]]

@@ -7,7 +7,7 @@ import { duration, elapsed } from "./format.js";
 const HEIGHT = 62;
 const WIDEST = 250;
 const NARROWEST = 132;
-const GAP = { layer: 44, step: 16 };
+const GAP = { layer: 44, least: 20, step: 16 };
 const MARGIN = 6;
 const NARROW_WINDOW = 640;
 const LETTER = { name: 7.6, note: 6.3 };
@@ -68,7 +68,8 @@ function arrange(found, width) {
   const down = width < NARROW_WINDOW;
   const widest = Math.max(1, ...found.map((layer) => layer.length));
   const along = down ? widest : found.length;
-  const gap = down ? GAP.step : GAP.layer;
+  const tight = (width - 2 * MARGIN - NARROWEST * along) / Math.max(1, along - 1);
+  const gap = down ? GAP.step : Math.max(GAP.least, Math.min(GAP.layer, Math.floor(tight)));
   const room = (width - 2 * MARGIN - gap * (along - 1)) / along;
   const size = Math.max(NARROWEST, Math.min(down && widest === 1 ? 320 : WIDEST, Math.floor(room)));
   const across = (down ? size : HEIGHT) + GAP.step;
@@ -78,7 +79,7 @@ function arrange(found, width) {
     const start = MARGIN + (span - (layer.length * across - GAP.step)) / 2;
     layer.forEach((step, index) => {
       const beside = start + index * across;
-      const onward = MARGIN + depth * ((down ? HEIGHT : size) + (down ? 30 : GAP.layer));
+      const onward = MARGIN + depth * ((down ? HEIGHT : size) + (down ? 30 : gap));
       boxes.set(step.name, { x: down ? beside : onward, y: down ? onward : beside, width: size });
     });
   });

@@ -62,7 +62,7 @@ function show(view, path, arrived) {
   function draw() {
     if (sources.some(([name]) => !(name in data))) return;
     document.title = `${view.title(path, data)} – bankmlops`;
-    replaceContent(main, view.draw(data, path, { width: main.clientWidth - 40, redraw: draw }));
+    replaceContent(main, view.draw(data, path, { width: room(main), redraw: draw }));
     const states = view.states?.(data) ?? {};
     if (said) announce(said, states);
     said = states;
@@ -144,3 +144,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 setInterval(tick, TICK_MILLISECONDS);
 openSession().then(open);
+
+// Pixels that a drawing in a card may take: what is left of the page within its padding and the card's.
+function room(page) {
+  const { paddingLeft, paddingRight } = getComputedStyle(page);
+  return page.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) - 30;
+}

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from bankmlops.pipelines.references import OutputReference, references_in
+from bankmlops.types.defaults import empty_mapping
 
 Scalar = str | int | float | bool
-
-
-def _empty() -> Mapping[str, Any]:
-    return MappingProxyType({})
 
 
 class ParameterType(StrEnum):
@@ -64,7 +60,7 @@ class Step:
 
     name: str
     kind: str
-    inputs: Mapping[str, Any] = field(default_factory=_empty)
+    inputs: Mapping[str, Any] = field(default_factory=empty_mapping)
     outputs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     function: str = ""
@@ -87,9 +83,9 @@ class RunOptions:
     An empty `experiment_name` is the pipeline's own. `allow_reuse` False has every step do its work anew, whatever the step says.
     """
 
-    parameters: Mapping[str, Scalar] = field(default_factory=_empty)
+    parameters: Mapping[str, Scalar] = field(default_factory=empty_mapping)
     experiment_name: str = ""
-    tags: Mapping[str, str] = field(default_factory=_empty)
+    tags: Mapping[str, str] = field(default_factory=empty_mapping)
     run_source: str = ""
     allow_reuse: bool | None = None
 
@@ -106,7 +102,7 @@ class Pipeline:
     parameters: tuple[Parameter, ...] = ()
     description: str = ""
     experiment_name: str = ""
-    tags: Mapping[str, str] = field(default_factory=_empty)
+    tags: Mapping[str, str] = field(default_factory=empty_mapping)
 
     def step(self, name: str) -> Step:
         """The step of this name; raises `KeyError`."""

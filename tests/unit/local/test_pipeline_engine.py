@@ -66,6 +66,7 @@ def test_a_run(engine: PipelineEngine, trainer: Trainer) -> None:
     assert (run.status, run.experiment_name, run.pipeline_id) == (RunStatus.COMPLETED, "triggered", "pipeline-id")
     assert tuple(step.name for step in run.steps) == STEPS
     assert {step.status for step in run.steps} == {RunStatus.COMPLETED}
+    assert all(step.seconds > 0 for step in run.steps)
     assert run.steps[1].run_id == trainer.runs[0].id
     assert run.outputs == {
         "dataset": "bank:abc",

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from bankmlops.local.pipelines.documents import from_document
 from bankmlops.pipelines import Pipeline, Scalar, Step, from_config
 from bankmlops.types import PipelineConfig
-
-
-def _empty() -> Mapping[str, Any]:
-    return MappingProxyType({})
+from bankmlops.types.defaults import empty_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +22,11 @@ class RunRequest:
     """
 
     pipeline: Pipeline
-    parameters: Mapping[str, Scalar] = field(default_factory=_empty)
+    parameters: Mapping[str, Scalar] = field(default_factory=empty_mapping)
     experiment_name: str = ""
     pipeline_id: str = ""
     run_source: str = ""
-    tags: Mapping[str, str] = field(default_factory=_empty)
+    tags: Mapping[str, str] = field(default_factory=empty_mapping)
     resubmitted_from: str = ""
     from_step: str = ""
     allow_reuse: bool | None = None
@@ -51,13 +47,17 @@ def read_request(document: Mapping[str, Any]) -> RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step came to. `hash` is that of its code and inputs; `reason` says why an earlier result was reused, or why not."""
+    """What a step came to. `hash` is that of its code and inputs; `reason` says why an earlier result was reused, or why not.
 
-    outputs: Mapping[str, str] = field(default_factory=_empty)
+    `seconds` is how long its last attempt took; DBOS keeps whole seconds alone.
+    """
+
+    outputs: Mapping[str, str] = field(default_factory=empty_mapping)
     hash: str = ""
     reused_from: str = ""
     reason: str = ""
     attempts: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sqlite3 import Row
-from types import MappingProxyType
 from typing import Any
 
 from bankmlops.backend import Backend
@@ -24,19 +23,16 @@ from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines.kinds import FUNCTION, KINDS, InputType
 from bankmlops.pipelines.references import ParameterReference, references_in
 from bankmlops.types import RunStatus
+from bankmlops.types.defaults import empty_mapping
 
 _SHOWN_HASH, _SHOWN_CHARACTERS, _SHOWN_CHANGES = 12, 60, 3
-
-
-def _empty() -> Mapping[str, Any]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What an attempt at a step works on, decided once: its inputs at their versions, and the result if that is known already."""
 
-    inputs: Mapping[str, Any] = field(default_factory=_empty)
+    inputs: Mapping[str, Any] = field(default_factory=empty_mapping)
     hash: str = ""
     reason: str = ""
     began: float = 0.0

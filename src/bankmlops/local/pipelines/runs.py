@@ -139,7 +139,7 @@ def _completed(step: Step, status: WorkflowStatus, result: StepResult) -> StepRu
     return StepRun(
         name=step.name,
         status=RunStatus.COMPLETED,
-        seconds=_seconds(started, ended),
+        seconds=result.seconds or _seconds(started, ended),
         run_id=result.outputs.get("automl_run_id", "") if step.kind == "automl" else "",
         kind=step.kind,
         depends_on=step.depends_on,

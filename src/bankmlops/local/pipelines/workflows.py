@@ -166,13 +166,13 @@ class _StepCarrier:
     def _attempt(self, request: StepRequest, attempt: int) -> StepResult:
         plan = from_document(Plan, DBOS.run_step({"name": f"{attempt}.plan"}, self._plan, request, attempt))
         if plan.reused is not None:
-            return StepResult(plan.reused, plan.hash, plan.reused_from, plan.reason, attempt)
+            return StepResult(plan.reused, plan.hash, plan.reused_from, plan.reason, attempt, _seconds_since(plan.began))
         outputs: dict[str, str] = {}
         for part in parts_of(request.step.kind):
             outputs |= DBOS.run_step({"name": f"{attempt}.{part.name}"}, self._perform, part, request, plan, attempt, outputs)
         if plan.is_reusable:
             DBOS.run_step({"name": f"{attempt}.keep"}, self._keep, request, plan, outputs)
-        return StepResult(outputs, plan.hash, "", plan.reason, attempt)
+        return StepResult(outputs, plan.hash, "", plan.reason, attempt, _seconds_since(plan.began))
 
     def _plan(self, request: StepRequest, attempt: int) -> Document:
         with _logged(self._context(request, Plan(inputs=request.inputs), attempt), "plan"):
@@ -215,6 +215,10 @@ def _logged(context: StepContext, part: str) -> Iterator[None]:
         known = isinstance(error, BankMLOpsError)
         logger.warning("run %s: step %s failed: %s", context.run_id, context.step.name, error, exc_info=None if known else error)
         raise
+
+
+def _seconds_since(moment: float) -> float:
+    return max(time.time() - moment, 0.0)
 
 
 def _taken_over(request: StepRequest) -> StepResult:

@@ -161,6 +161,19 @@ def test_it_can_be_read(browser: Browser, url: str, shown: Shown, scheme: str, w
         assert background == ("rgb(13, 18, 25)" if scheme == "dark" else "rgb(245, 246, 248)")
 
 
+def test_a_long_graph_fits_a_laptop(browser: Browser, url: str, shown: Shown) -> None:
+    """Six steps in a row stand beside each other, and none is cut off."""
+    run = shown.read("run-1")
+    chain = [replace(run.steps[0], name=f"step-{n}", depends_on=(f"step-{n - 1}",) if n else ()) for n in range(6)]
+    shown.pipeline_runs = [replace(run, steps=tuple(chain))]
+    with quiet_page(browser, url, viewport={"width": 1366, "height": 800}) as page:
+        page.goto(_signed_in(url, shown))
+        page.goto(f"{url}/ui#/runs/run-1")
+        drawing = page.locator(".drawing")
+        expect(drawing.get_by_text("step-5")).to_be_visible()
+        assert drawing.evaluate("card => card.scrollWidth <= card.clientWidth")
+
+
 def test_sign_in_by_token(browser: Browser, url: str, shown: Shown) -> None:
     """Without a session the page asks for a token, says when it is wrong, and shows nothing before it is right."""
     with quiet_page(browser, url) as page:

@@ -170,7 +170,7 @@ def test_a_long_graph_fits_a_laptop(browser: Browser, url: str, shown: Shown) ->
         page.goto(_signed_in(url, shown))
         page.goto(f"{url}/ui#/runs/run-1")
         drawing = page.locator(".drawing")
-        expect(drawing.get_by_text("step-5")).to_be_visible()
+        expect(drawing.get_by_role("button", name="step-5")).to_be_visible()
         assert drawing.evaluate("card => card.scrollWidth <= card.clientWidth")
 
 

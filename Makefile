@@ -34,6 +34,7 @@ azure-e2e: $(venv)/dev.stamp ## Run the same flow on Azure ML: the workspace tha
 mlflow-ui: $(venv)/local.stamp ## Open MLflow's pages on the workspace that the flow wrote
 	@$(bin)/python -m bankmlops.local.training.mlflow_ui --workspace $(WORKSPACE) $(ARGS)
 
+check: JOBS = 3  # many of these tests wait for a clock or a process
 check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in under a minute
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
@@ -90,7 +91,7 @@ dist: $(venv)/dev.stamp ## Build the wheel
 	$(bin)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built; the workspace and the data stay
-	rm -rf build dist $(venv) .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist $(venv) $(venv)-v2 .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp is as new as what it was made from, so that a second call installs nothing. dev.txt holds all of local.txt.
 $(venv)/local.stamp: requirements/local.txt pyproject.toml

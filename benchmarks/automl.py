@@ -37,6 +37,7 @@ from bankmlops.types import AutoMLConfig, Dataset
 METRICS = ("accuracy", "AUC_weighted", "log_loss")
 LABEL = "y"
 TEST_SHARE = 0.2
+FIRST_SPLIT = 2000  # the seeds from 1000 on are those on which the choices of the product were made
 VERSIONS = ("bankmlops", "flaml", "lightgbm", "xgboost-cpu", "scikit-learn")
 Predictor = Callable[[pandas.DataFrame, pandas.Series, pandas.DataFrame, float, int], tuple[numpy.ndarray, Sequence[str]]]
 Rows = dict[str, dict[int, Mapping[str, float]]]
@@ -71,7 +72,7 @@ def _measure(name: str, systems: Sequence[str], options: argparse.Namespace) -> 
     frame = _load(name)
     for repeat in range(options.repeats):
         done = _logged(options.log, name, options.seconds, systems)
-        train, test = train_test_split(frame, test_size=TEST_SHARE, random_state=1000 + repeat, stratify=frame[LABEL])
+        train, test = train_test_split(frame, test_size=TEST_SHARE, random_state=FIRST_SPLIT + repeat, stratify=frame[LABEL])
         for system in systems:
             if repeat in done[system]:
                 continue

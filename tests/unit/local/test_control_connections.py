@@ -28,7 +28,12 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(control_connections, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(control_connections, "MAXIMUM_CONNECTIONS", 2)
     config = uvicorn.Config(
-        _app, log_config=None, lifespan="off", http=BoundedConnection, h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES
+        _app,
+        log_config=None,
+        lifespan="off",
+        http=BoundedConnection,
+        h11_max_incomplete_event_size=MAXIMUM_HEAD_BYTES,
+        timeout_keep_alive=1,
     )
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-contract bench-budget bench-scale bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,7 +60,7 @@ test-system: $(venv)/system.stamp ## Install a browser, ab and what else the sys
 
 test-faults: $(venv)/dev.stamp ## Kill, stop, fill, lock and cut off what pipelines stand on, again and again: minutes
 	tests/install-system-packages postgres
-	BANKMLOPS_LONG_TESTS=1 $(bin)/python -m pytest -q tests/faults -o junit_family=xunit1 --junitxml=build/faults.xml $(ARGS)
+	BANKMLOPS_LONG_TESTS=1 timeout --foreground --signal=INT 3600 $(bin)/python -m pytest -q tests/faults -o junit_family=xunit1 --junitxml=build/faults.xml $(ARGS)
 	$(bin)/python benchmarks/faults.py build/faults.xml
 
 soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on the scoring service: nothing may grow
@@ -68,6 +68,15 @@ soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on 
 
 bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
 	$(bin)/python benchmarks/automl.py $(ARGS)
+
+bench-contract: $(venv)/dev.stamp ## AutoML's budgets: what was asked for, and what the clock says
+	$(bin)/python benchmarks/budget.py $(ARGS)
+
+bench-budget: $(venv)/dev.stamp ## AutoML's score on untouched rows over the budget
+	$(bin)/python benchmarks/budget_curve.py $(ARGS)
+
+bench-scale: $(venv)/dev.stamp ## AutoML's time and memory over the rows
+	$(bin)/python benchmarks/scale.py $(ARGS)
 
 bench-scoring: $(venv)/dev.stamp ## The scoring service against a plain ASGI app
 	$(bin)/python benchmarks/scoring.py $(ARGS)
@@ -91,7 +100,7 @@ dist: $(venv)/dev.stamp ## Build the wheel
 	$(bin)/python -m build --wheel --no-isolation
 
 clean: ## Remove what was built; the workspace and the data stay
-	rm -rf build dist $(venv) $(venv)-v2 .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist $(venv) $(venv)-* .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp is as new as what it was made from, so that a second call installs nothing. dev.txt holds all of local.txt.
 $(venv)/local.stamp: requirements/local.txt pyproject.toml
@@ -99,8 +108,10 @@ $(venv)/local.stamp: requirements/local.txt pyproject.toml
 	@test -e $(venv)/dev.stamp || requirements/install.sh $(PYTHON) $(venv) local
 	@touch $@
 
-$(venv)/system.stamp: requirements/system.txt $(venv)/dev.stamp
+# The network's tests are skipped where pip finds no build of PyTorch for the CPU.
+$(venv)/system.stamp: requirements/system.txt requirements/deep.txt $(venv)/dev.stamp
 	@requirements/install.sh $(PYTHON) $(venv) system
+	@$(bin)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/deep.txt || echo "No PyTorch: see docs/automl.md" >&2
 	@touch $@
 
 $(venv)/dev.stamp: requirements/dev.txt pyproject.toml

@@ -3,6 +3,9 @@
 #   requirements/compile.sh            keeps today's pins where they still fit
 #   UPGRADE=1 requirements/compile.sh  takes the newest of everything
 # One resolution serves all: system.txt holds every extra and group, the others are cut from it, so no two locks disagree.
+# Three stand apart. azure-ai-ml.txt and azureml-widgets.txt are for environments of their own, in which SDK v1, or what its older
+# clients want, holds nothing back. deep.txt comes on top of any other, and wants PyTorch's CPU build within uv's reach
+# (UV_FIND_LINKS, UV_INDEX).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 options=(--quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-strip-markers)
@@ -10,10 +13,16 @@ options=(--quiet --python-version 3.11 --generate-hashes --no-emit-index-url --n
 compile() {
   uv pip compile "${options[@]}" "$@" --no-emit-package bankmlops pyproject.toml
 }
-compile --all-extras --group dev --group jupyter -o requirements/system.txt
+all=(--extra notebook --extra ray --extra emulator --group dev) # the emulator's extra holds all others but deep
+compile "${all[@]}" --group jupyter -o requirements/system.txt
+printf 'azure-ai-ml>=1.35\nazure-identity>=1.27\n' | uv pip compile "${options[@]}" -o requirements/azure-ai-ml.txt -
+clients=(azureml-{widgets,interpret}==1.62.* 'azureml-core<2' azureml-{pipeline,train-automl-client,dataset-runtime})
+jupyter=('notebook<7' 'ipywidgets<7.7' 'widgetsnbextension<3.6' 'ipython<9' 'setuptools<81')
+printf '%s\n' "${clients[@]}" "${jupyter[@]}" | uv pip compile "${options[@]}" -o requirements/azureml-widgets.txt -
 options=("${options[@]/--upgrade/--quiet}" --constraint requirements/system.txt)
-rm -f requirements/{dev,scoring,local,azure}.txt
-compile --all-extras --group dev -o requirements/dev.txt
+rm -f requirements/{dev,scoring,local,azure,deep}.txt
+compile "${all[@]}" -o requirements/dev.txt
 for extra in scoring local azure; do
   compile --extra "$extra" --group build -o "requirements/$extra.txt"
 done
+printf 'torch==2.13.0+cpu\n' | uv pip compile "${options[@]}" --extra deep --no-emit-package bankmlops --constraint - -o requirements/deep.txt pyproject.toml

@@ -25,6 +25,7 @@ from bankmlops.emulator import (
     jasmine,
     key_vault,
     metrics,
+    metrics_v1,
     models,
     pipeline_graphs,
     pipeline_runs,
@@ -43,6 +44,8 @@ from bankmlops.emulator.door import Door
 from bankmlops.emulator.errors import answer_error
 from bankmlops.emulator.instance import Emulator
 from bankmlops.emulator.routing import Application, Endpoint, Router
+from bankmlops.emulator.sdk_v2 import data, jobs
+from bankmlops.emulator.sdk_v2 import datastores as arm_datastores
 
 OPEN: tuple[Router, ...] = (
     auth.router,
@@ -51,10 +54,11 @@ OPEN: tuple[Router, ...] = (
     control.router,
     service_front.router,
 )
-RESOURCE_MANAGER: tuple[Router, ...] = (arm.router, computes.router)
+RESOURCE_MANAGER: tuple[Router, ...] = (arm.router, computes.router, arm_datastores.router, data.router, jobs.router)
 MACHINE_LEARNING: tuple[Router, ...] = (
     run_history.router,
     metrics.router,
+    metrics_v1.router,
     artifacts.router,
     snapshots.router,
     datastores.router,

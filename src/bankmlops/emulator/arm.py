@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from starlette.requests import Request
+
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Documents
@@ -14,6 +16,7 @@ metadata_router = Router()
 
 LOCATION = "westeurope"
 ARM_HOST = "https://management.azure.com"
+_SDK_V2 = "2023"  # SDK v1 asks for versions up to 2022-05-01; it is spared TLS behind Azure Resource Manager
 
 
 @metadata_router.get("/metadata/endpoints")
@@ -90,9 +93,12 @@ async def list_workspaces_of_group(subscription_id: str, resource_group: str, em
 
 
 @router.get(WS)
-async def get_workspace(workspace: Workspace) -> dict[str, Any]:
+async def get_workspace(workspace: Workspace, request: Request) -> dict[str, Any]:
     """The workspace; it is made on first sight."""
-    return _workspace_document(workspace)
+    document = _workspace_document(workspace)
+    if request.query_params.get("api-version", "") >= _SDK_V2:
+        document["properties"]["discoveryUrl"] = f"{ARM_HOST}/discovery"
+    return document
 
 
 @router.patch(WS)

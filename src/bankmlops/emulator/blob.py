@@ -1,6 +1,6 @@
 """Blob storage under its own host names, ACCOUNT.blob.core.windows.net, for the SDK, its native reader and Azure's clients.
 
-A container exists as soon as it is named. Block blobs alone are emulated; metadata, snapshots, leases and tiers are not.
+A container exists as soon as it is named. Block blobs alone are emulated; snapshots, leases and tiers are not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import IO
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from bankmlops.emulator.blob_metadata import metadata_headers, set_metadata
 from bankmlops.emulator.blob_wire import (
     blob_headers,
     block_list_document,
@@ -25,6 +26,7 @@ from bankmlops.emulator.blob_wire import (
     storage_error,
 )
 from bankmlops.emulator.blobs import Blob, BlobName, BlobStore
+from bankmlops.emulator.instance import Emulator
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.storage_auth import check_access
 from bankmlops.emulator.wire import EmulatorState
@@ -69,7 +71,7 @@ async def create_container() -> Response:
 
 @router.put("/{container}/{name:path}")
 async def put(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
-    """A blob, or with `?comp=block` and `?comp=blocklist` a large one in parts."""
+    """A blob, or with `?comp=block` and `?comp=blocklist` a large one in parts; with `?comp=metadata` a blob's metadata."""
     blob_name = BlobName(request.scope["storage_account"], container, name)
     comp = request.query_params.get("comp", "")
     if comp == "":
@@ -78,14 +80,17 @@ async def put(container: str, name: str, request: Request, emulator: EmulatorSta
         return await _put_block(emulator.blobs, blob_name, request)
     if comp == "blocklist":
         return await _put_block_list(emulator.blobs, blob_name, request)
+    if comp == "metadata":
+        return _put_metadata(emulator, _existing(emulator.blobs, request, container, name), request)
     return storage_error(501, "NotImplemented", f"the emulator does not know PUT with comp={comp}")
 
 
 @router.head("/{container}/{name:path}")
 async def get_properties(container: str, name: str, request: Request, emulator: EmulatorState) -> Response:
-    """Size, type, etag and MD5."""
+    """Size, type, etag, MD5 and metadata."""
     blob = _existing(emulator.blobs, request, container, name)
-    return Response(status_code=200, headers={**blob_headers(blob), "Content-Length": str(blob.size), "Content-MD5": blob.md5})
+    known = {**blob_headers(blob), **metadata_headers(emulator, blob)}
+    return Response(status_code=200, headers={**known, "Content-Length": str(blob.size), "Content-MD5": blob.md5})
 
 
 @router.get("/{container}/{name:path}")
@@ -149,6 +154,11 @@ async def _put_block_list(blobs: BlobStore, name: BlobName, request: Request) ->
     _check_overwriting(blobs, name, request)
     blob = blobs.commit_blocks(name, parse_block_list(await request.body()), _content_type(request))
     return _created(blob)
+
+
+def _put_metadata(emulator: Emulator, blob: Blob, request: Request) -> Response:
+    set_metadata(emulator, blob, request.headers)
+    return Response(status_code=200, headers={**common_headers(), "ETag": blob.etag, "Last-Modified": http_date(blob.modified)})
 
 
 def _content_type(request: Request) -> str:

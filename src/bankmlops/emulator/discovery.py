@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
+
+from bankmlops.emulator.arm import ARM_HOST
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.wire import EmulatorState
 
@@ -23,6 +26,7 @@ SERVICES = (
 
 @router.get("/discovery")
 @router.get("/discovery/workspaces/{workspace_id}")
-async def discover(emulator: EmulatorState) -> dict[str, str]:
-    """Every service is this process."""
-    return dict.fromkeys(SERVICES, emulator.base_url)
+async def discover(emulator: EmulatorState, request: Request) -> dict[str, str]:
+    """Every service is this process, over TLS for who asks over TLS: SDK v2 sends no token without."""
+    over_tls = request.headers.get("host", "").partition(":")[0] == ARM_HOST.removeprefix("https://")
+    return dict.fromkeys(SERVICES, ARM_HOST if over_tls else emulator.base_url)

@@ -111,6 +111,12 @@ async def get_run(workspace: Workspace, run_id: str) -> Document:
     return runs.get_run(workspace, run_id)
 
 
+@router.post("/rundata")
+async def get_run_data(workspace: Workspace, body: JsonBody) -> Document:
+    """One run, as SDK v2 asks for it before it downloads the run's files."""
+    return {"runMetadata": runs.get_run(workspace, str(body.get("runId") or ""))}
+
+
 @router.patch(_BY_NAME + "/runs/{run_id}")
 @router.patch(_BY_ID + "/runs/{run_id}")
 async def change_run(workspace: Workspace, experiment: str, run_id: str, body: JsonBody) -> Document:
@@ -137,6 +143,7 @@ async def get_token(workspace: Workspace, run_id: str) -> Document:
     return {"token": tokens.issue(workspace.emulator, "https://ml.azure.com"), "expiryTimeUtc": expiry.isoformat()}
 
 
+@router.get("/runs/{run_id}/details")
 @router.get(_BY_NAME + "/runs/{run_id}/details")
 @router.get(_BY_ID + "/runs/{run_id}/details")
 async def get_details(workspace: Workspace, run_id: str) -> Document:
@@ -161,6 +168,7 @@ async def get_details(workspace: Workspace, run_id: str) -> Document:
     }
 
 
+@router.get("/runs/{run_id}/children")
 @router.get(_BY_NAME + "/runs/{run_id}/children")
 @router.get(_BY_ID + "/runs/{run_id}/children")
 def list_children(workspace: Workspace, run_id: str, request: Request) -> Document:

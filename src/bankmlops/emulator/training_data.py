@@ -66,7 +66,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _files(workspace: WorkspaceState, entry: Any, folder: Path, number: int) -> list[Path]:
     """The files that one entry of the dataflow means, in `folder`, numbered from `number` on."""
-    account, container, path = _place(workspace, str(next(iter(entry.values()))) if isinstance(entry, dict) else str(entry))
+    account, container, path = locate(workspace, str(next(iter(entry.values()))) if isinstance(entry, dict) else str(entry))
     if workspace.emulator.account_key(account) is None:
         return [_download(account, container, path, folder / _file_name(path, number))]
     fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
@@ -94,7 +94,11 @@ def _download(account: str, container: str, path: str, file: Path) -> Path:
     return file
 
 
-def _place(workspace: WorkspaceState, address: str) -> tuple[str, str, str]:
+def locate(workspace: WorkspaceState, address: str) -> tuple[str, str, str]:
+    """The storage account, the container and the path that an address of a datastore or of blob storage means.
+
+    Raises `NotFoundError` for an unknown datastore, `InvalidRequestError` for another kind of storage.
+    """
     if match := _DATASTORE_PATH.fullmatch(address):
         section = get_datastore(workspace, match["datastore"])["azureStorageSection"]
         return section["accountName"], section["containerName"], unquote(match["path"]).lstrip("/")

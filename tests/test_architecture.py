@@ -57,9 +57,9 @@ DOORS: dict[str, set[str]] = {
     "container": {"backend", *BASE},
     "local": {"backend", "control_desk", "batch", "pipelines", "automl", "container", "datasets", "features", "scoring", *BASE},
     "azure": {"backend", "datasets", "pipelines", *BASE},
-    "emulator": {"backend", "connect", "datasets", *BASE},
+    "emulator": {"automl", "backend", "connect", "datasets", *BASE},
 }
-LAZY = {("connect", "local"), ("connect", "azure"), ("cli", "emulator")}
+LAZY = {("connect", "local"), ("connect", "azure"), ("cli", "emulator"), ("emulator", "automl")}
 
 
 def _room(module: Path) -> str:

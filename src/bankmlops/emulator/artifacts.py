@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from starlette.requests import Request
@@ -13,6 +15,7 @@ from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.storage_auth import signed_url
+from bankmlops.emulator.trial_model_jobs import wait_for_file
 from bankmlops.emulator.wire import WS, JsonBody, Workspace, now
 from bankmlops.errors import NotFoundError
 
@@ -55,8 +58,8 @@ def delete(workspace: Workspace, origin: str, container: str, path: str) -> Resp
 
 @router.get("/contentinfo/{origin}/{container}/{path:path}")
 async def get_content_information(workspace: Workspace, origin: str, container: str, path: str) -> Document:
-    """A signed URL to read one artifact by."""
-    return _content_information(workspace, _existing(workspace, origin, container, path), "r")
+    """A signed URL to read one artifact by; a trial's model is fitted when it is first asked for."""
+    return _content_information(workspace, await _with_bytes(workspace, _existing(workspace, origin, container, path)), "r")
 
 
 @router.get("/write/{origin}/{container}/{path:path}")
@@ -69,13 +72,14 @@ async def get_write_url(workspace: Workspace, origin: str, container: str, path:
 @router.get("/prefix/contentinfo/{origin}/{container}/{path:path}")
 async def list_content_information(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
     """Signed URLs to all artifacts under a path."""
-    found = _under(workspace, origin, container, path)
+    found = [await _with_bytes(workspace, each) for each in _under(workspace, origin, container, path)]
     return {"value": [_content_information(workspace, each, "r") for each in found], "continuationToken": None, "nextLink": None}
 
 
 @router.get("/content/{origin}/{container}/{path:path}")
 async def download(workspace: Workspace, origin: str, container: str, path: str) -> Response:
     """The bytes of one artifact."""
+    await _with_bytes(workspace, _existing(workspace, origin, container, path))
     return FileResponse(get_blob(workspace, origin, container, path).path, media_type="application/octet-stream")
 
 
@@ -90,8 +94,10 @@ async def upload(workspace: Workspace, origin: str, container: str, path: str, r
 @router.get("/{origin}/{container}")
 @router.get("/{origin}/{container}/{path:path}")
 async def list_artifacts(workspace: Workspace, origin: str, container: str, path: str = "") -> Document:
-    """The artifacts of a container, under a path if one is given."""
-    return {"value": _under(workspace, origin, container, path), "continuationToken": None, "nextLink": None}
+    """The artifacts of a container, under a path if one is given; who names one, as a registration does, will read it."""
+    found = _under(workspace, origin, container, path)
+    named = [await _with_bytes(workspace, each) for each in found if each["path"] == path]
+    return {"value": named or found, "continuationToken": None, "nextLink": None}
 
 
 def put_artifact(workspace: WorkspaceState, origin: str, container: str, path: str, content: bytes) -> Document:
@@ -114,6 +120,12 @@ def put_run_file(workspace: WorkspaceState, run_id: str, path: str, file: Path) 
 def put_run_text(workspace: WorkspaceState, run_id: str, path: str, text: str) -> Document:
     """Store text among the files of a run."""
     return put_artifact(workspace, RUN_ORIGIN, f"dcid.{run_id}", path, text.encode())
+
+
+def promise_run_files(workspace: WorkspaceState, run_id: str, paths: Iterable[str]) -> None:
+    """List files among those of a run whose bytes are made when they are first asked for (`trial_model_jobs`)."""
+    for path in paths:
+        _register(workspace, RUN_ORIGIN, f"dcid.{run_id}", path)
 
 
 def get_blob(workspace: WorkspaceState, origin: str, container: str, path: str) -> Blob:
@@ -165,6 +177,17 @@ def _existing(workspace: WorkspaceState, origin: str, container: str, path: str)
     if found is None:
         raise NotFoundError(f"artifact {origin}/{container}/{path} was not found")
     return found
+
+
+async def _with_bytes(workspace: WorkspaceState, artifact: Document) -> Document:
+    name = blob_name(workspace, artifact["origin"], artifact["container"], artifact["path"])
+    is_there = partial(_has_content, workspace, name)
+    await wait_for_file(workspace, artifact["container"], artifact["path"], is_there)
+    return artifact
+
+
+def _has_content(workspace: WorkspaceState, name: BlobName) -> bool:
+    return workspace.emulator.blobs.get(name) is not None
 
 
 def _under(workspace: WorkspaceState, origin: str, container: str, path: str) -> list[Document]:

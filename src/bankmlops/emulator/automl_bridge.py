@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bankmlops.emulator import automl_files, automl_history, runs
+from bankmlops.emulator import automl_explanations, automl_files, automl_history, runs
 from bankmlops.emulator.automl_jobs import AutoMLJob, active_jobs, change_job, finish_job
 from bankmlops.emulator.automl_request import parse_request, passed_over
 from bankmlops.emulator.instance import Emulator
@@ -109,8 +109,8 @@ def _begin(emulator: Emulator, job: AutoMLJob) -> AutoMLJob:
 
 def _submitted_before(emulator: Emulator, job: AutoMLJob) -> str:
     """The backend's run of an attempt whose end was never written down, or ""."""
-    for run in emulator.backend.list_runs():
-        if run.tags.get(ASKED_BY) == job.run_id and run.status is not RunStatus.CANCELED:
+    for run in emulator.backend.list_runs({ASKED_BY: job.run_id}):
+        if run.status is not RunStatus.CANCELED:
             return run.id
     return ""
 
@@ -154,6 +154,8 @@ def _store_outputs(emulator: Emulator, job: AutoMLJob, best_child_id: str) -> No
     if not automl_history.has_file(workspace, best_child_id, automl_files.MODEL):
         raise NotFoundError(f"the backend's run {job.backend_run_id} left no {automl_files.MODEL}")
     automl_history.describe_model(workspace, best_child_id, _facts(job))
+    experiment_id = runs.get_run(workspace, best_child_id)["experimentId"]
+    automl_explanations.publish(workspace, best_child_id, _facts(job), experiment_id)
 
 
 def _facts(job: AutoMLJob) -> TableFacts:

@@ -14,6 +14,7 @@ MODEL = "outputs/model.pkl"
 SCORING_SCRIPT = "outputs/scoring_file_v_1_0_0.py"
 CONDA_FILE = "outputs/conda_env_v_1_0_0.yml"
 DEPENDENCIES = "outputs/env_dependencies.json"
+MODEL_FILES = (MODEL, SCORING_SCRIPT, CONDA_FILE, DEPENDENCIES)
 GUARDRAILS = "outputs/verifier_results.json"
 HIGH_CARDINALITY = 100
 IMBALANCED_SHARE = 0.2

@@ -82,6 +82,7 @@ def add_child(
         },
     )
     _log_metrics(workspace, child_id, child.metrics)
+    artifacts.promise_run_files(workspace, child_id, automl_files.MODEL_FILES)
     runs.update_run(workspace, child_id, {"status": str(child.status)})
 
 
@@ -92,8 +93,9 @@ def put_file(workspace: WorkspaceState, child_id: str, path: str, file: Path) ->
 
 
 def has_file(workspace: WorkspaceState, run_id: str, path: str) -> bool:
-    """Whether the run has this file."""
-    return path in artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, f"dcid.{run_id}", path)
+    """Whether the run has this file, and not its name alone."""
+    name = artifacts.blob_name(workspace, artifacts.RUN_ORIGIN, f"dcid.{run_id}", path)
+    return workspace.emulator.blobs.get(name) is not None
 
 
 def describe_model(workspace: WorkspaceState, child_id: str, facts: TableFacts) -> None:

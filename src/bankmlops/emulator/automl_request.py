@@ -27,7 +27,6 @@ DEFAULT_ITERATIONS = 1000  # the SDK sends it where nothing was asked for
 _WITHOUT_EQUIVALENT = ("weight_column_name", "cv_split_column_names")
 # Settings that the backend does not know, with the values by which a request does not ask for anything.
 _PASSED_OVER: Mapping[str, tuple[Any, ...]] = {
-    "enable_dnn": (None, False),
     "enable_onnx_compatible_models": (None, False),
     "test_size": (None, 0, 0.0),
 }
@@ -65,6 +64,7 @@ class AutoMLRequest:
     explainability: bool
     compute_target: str
     validation_dataset_id: str = ""
+    network: bool = False
 
     def config(self, dataset: Dataset, experiment: str, time_scale: float, validation: Dataset | None = None) -> AutoMLConfig:
         """The backend's config; the budgets that were asked for are multiplied by `time_scale`."""
@@ -87,6 +87,7 @@ class AutoMLRequest:
             positive_label=self.positive_label,
             enable_voting_ensemble=self.voting_ensemble,
             enable_stack_ensemble=self.stack_ensemble,
+            enable_dnn=self.network,
             model_explainability=self.explainability,
             compute_target=self.compute_target,
         )
@@ -131,13 +132,15 @@ def parse_settings(settings_json: str) -> AutoMLRequest:
         stack_ensemble=bool(settings.get("enable_stack_ensembling", False)),
         explainability=bool(settings.get("model_explainability", True)),
         compute_target=str(settings.get("compute_target") or "local"),
+        network=bool(settings.get("enable_dnn")) and _trains_networks(),
     )
 
 
 def passed_over(settings_json: str, data_prep_json: str) -> list[str]:
     """What the request asks for and the emulator does without, in words for the run's warnings."""
     settings = _settings(settings_json)
-    names = [name for name, idle in _PASSED_OVER.items() if settings.get(name) not in idle]
+    names = ["enable_dnn without bankmlops[deep]"] if settings.get("enable_dnn") and not _trains_networks() else []
+    names += [name for name, idle in _PASSED_OVER.items() if settings.get(name) not in idle]
     names += [name for name in _PASSED_OVER_DATA if name in data_prep_json]
     names += featurization_passed_over(settings.get("featurization"))
     if _cross_validations(settings) and settings.get("validation_size"):
@@ -164,6 +167,12 @@ def _settings(text: str) -> Mapping[str, Any]:
         if isinstance(settings, dict):
             return settings
     raise InvalidRequestError("amlSettingsJsonString is not a JSON object")
+
+
+def _trains_networks() -> bool:
+    from bankmlops.automl.network.library import missing_packages
+
+    return not missing_packages()
 
 
 def _label_column(settings: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""What goes on without a request: AutoML runs and pipelines are carried out, services are kept alive, scripts run.
+"""What goes on without a request: AutoML runs and pipelines are carried out, services kept alive, scripts run, models fitted.
 
-Three threads look at what is written down and take it further. Nothing is kept in memory alone, so after a crash they go on.
+Four threads look at what is written down and take it further. Nothing is kept in memory alone, so after a crash they go on.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules
 from bankmlops.emulator.instance import Emulator
 from bankmlops.emulator.script_keeper import ScriptKeeper
 from bankmlops.emulator.service_keeper import ServiceKeeper
+from bankmlops.emulator.trial_model_keeper import TrialModelKeeper
 
 POLL_SECONDS = 0.25
 STOP_SECONDS = 60.0
@@ -20,18 +21,20 @@ _LOG = logging.getLogger(__name__)
 
 
 class Background:
-    """The three threads of one emulator."""
+    """The four threads of one emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._stopping = threading.Event()
         self._keeper = ServiceKeeper(emulator)
         self._scripts = ScriptKeeper(emulator)
+        self._models = TrialModelKeeper(emulator)
         self._threads = [
             threading.Thread(target=self._repeat, args=(self._carry_out,), name="emulator-runs", daemon=True),
-            # The kernel ends a process with the thread that started it: the next two live as long as the emulator.
+            # The kernel ends a process with the thread that started it: the next three live as long as the emulator.
             threading.Thread(target=self._repeat, args=(self._keeper.advance,), name="emulator-services", daemon=True),
             threading.Thread(target=self._repeat, args=(self._scripts.advance,), name="emulator-scripts", daemon=True),
+            threading.Thread(target=self._repeat, args=(self._models.advance,), name="emulator-models", daemon=True),
         ]
 
     def start(self) -> None:

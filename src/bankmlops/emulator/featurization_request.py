@@ -12,6 +12,7 @@ _PURPOSES = {
     "Numeric": ColumnPurpose.NUMERIC,
     "Categorical": ColumnPurpose.CATEGORICAL,
     "CategoricalHash": ColumnPurpose.CATEGORICAL,
+    "DateTime": ColumnPurpose.DATETIME,
     "Ignore": ColumnPurpose.IGNORE,
 }
 _WITHOUT_EQUIVALENT = ("blocked_transformers", "transformer_params", "dataset_language", "prediction_transform_type")

@@ -22,6 +22,10 @@ class JobStore:
         """Begin to be active; a job that was added before stays as it is."""
         _documents(emulator).get_or_create(self.kind, run_id, lambda: job, group=_ACTIVE)
 
+    def renew(self, emulator: Emulator, run_id: str, job: Document) -> None:
+        """Be active (again), with this job in place of one that was finished."""
+        _documents(emulator).put(self.kind, run_id, job, group=_ACTIVE)
+
     def active(self, emulator: Emulator) -> list[Document]:
         """What is not finished, oldest first."""
         return _documents(emulator).find(self.kind, _ACTIVE)

@@ -43,9 +43,8 @@ async def get_asset(asset_id: str, workspace: Workspace) -> Any:
 
 @router.get("/assets")
 async def list_assets(workspace: Workspace, request: Request) -> Any:
-    """The assets of a name or a run."""
-    query = request.query_params
-    return {"value": registry.list_assets(workspace, query.get("name"), query.get("runId"))}
+    """The assets of a name, a run, a type or with properties."""
+    return {"value": registry.list_assets(workspace, request.query_params)}
 
 
 @router.post("/models")

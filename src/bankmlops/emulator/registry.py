@@ -48,10 +48,17 @@ def get_asset(workspace: WorkspaceState, asset_id: str) -> Document:
     return asset
 
 
-def list_assets(workspace: WorkspaceState, name: str | None, run_id: str | None) -> list[Document]:
-    """The assets of this name or run, oldest first."""
-    assets = workspace.documents.find("asset", name)
-    return [asset for asset in assets if run_id is None or run_id in (asset.get("runid"), asset.get("runId"))]
+def list_assets(workspace: WorkspaceState, filters: Mapping[str, str]) -> list[Document]:
+    """The assets that the SDK's query parameters select, by name, run, type and properties, oldest first."""
+    assets = workspace.documents.find("asset", filters.get("name"))
+    return [asset for asset in assets if _asked_for(asset, filters)]
+
+
+def _asked_for(asset: Document, filters: Mapping[str, str]) -> bool:
+    run_id, kind = filters.get("runId"), filters.get("type")
+    if run_id is not None and run_id not in (asset.get("runid"), asset.get("runId")):
+        return False
+    return (kind is None or asset.get("type") == kind) and _bears(asset.get("properties") or {}, filters.get("properties", ""))
 
 
 def register_model(workspace: WorkspaceState, request: Document) -> Document:

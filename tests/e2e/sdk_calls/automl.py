@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pickle
 import re
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,12 @@ from azureml.train.automl.run import AutoMLRun
 from checks import main, sdk_call
 
 ROWS = 400
+STEPS = {
+    "StackEnsemble": "stackensembleclassifier",
+    "LightGBM": "lightgbm",
+    "LogisticRegression": "logisticregression",
+    "VotingEnsemble": "prefittedsoftvotingclassifier",
+}
 
 
 def table() -> pd.DataFrame:
@@ -117,6 +124,28 @@ def the_model_of_any_iteration(ws: Workspace) -> None:
     assert run.get_output(metric="AUC_weighted")[0].id == best_run.id
     assert run.register_model("of-automl", iteration=number).version == 1
     assert run.register_model("of-automl", metric="AUC_weighted").version == 2
+
+
+@sdk_call("AutoMLRun.get_output", "AutoMLRun.get_best_child", "AutoMLRun.register_model")
+def the_models_of_trials_that_did_not_win(ws: Workspace) -> None:
+    run, _ = trained(ws)
+    frame, best = table(), run.get_best_child().id
+    rows, labels = frame.drop(columns="y"), frame["y"]
+    others = {child.properties["run_algorithm"]: child for child in run.get_children() if child.id != best}
+    for algorithm in [name for name in STEPS if name in others][:2]:
+        child = others[algorithm]
+        found, model = run.get_output(iteration=int(child.properties["iteration"]))
+        assert found.id == child.id
+        assert [name for name, _ in model.steps] == ["datatransformer", STEPS[algorithm]]
+        accuracy = (model.predict(rows) == labels).mean()
+        assert abs(accuracy - child.get_metrics("accuracy")["accuracy"]) < 0.1, (algorithm, accuracy)
+    found, model = run.get_output(metric="log_loss")
+    assert found.id == run.get_best_child("log_loss").id
+    assert set(model.predict(rows)) == {"yes", "no"}
+    number = int(child.properties["iteration"])
+    registered = run.register_model("of-a-trial", iteration=number)
+    with Path(registered.download("of-a-trial")).open("rb") as file:
+        assert set(pickle.load(file).predict(rows)) == {"yes", "no"}  # noqa: S301 - trained in this check
 
 
 @sdk_call("AutoMLRun.get_children", "Run.get_tags")

@@ -81,6 +81,14 @@ def ended(run: PipelineRun) -> str:
     "AutoMLStepRun.get_best_child",
     "PipelineRun.get_graph",
     "PipelineRun.get_status",
+    "PipelineRun.get_tags",
+    "PipelineRun.wait_for_completion",
+    "PipelineRun.publish_pipeline",
+    "StepRun.get_status",
+    "StepRun.pipeline_run_id",
+    "StepRun.get_details_with_logs",
+    "AutoMLStepRun.get_default_metrics_output",
+    "AutoMLStepRun.get_default_model_output",
 )
 def a_run_and_its_step(ws: Workspace) -> None:
     assert pipeline(ws).validate() == []
@@ -97,8 +105,18 @@ def a_run_and_its_step(ws: Workspace) -> None:
     assert automl.get_status() == "Completed"
     children = {child.id for child in automl.get_children()}
     assert children == {f"{step.id}_{number}" for number in range(len(children))}
-    assert automl.get_best_child().id in children
+    best = automl.get_best_child().id
+    assert best in children
+    other = next(int(child.rpartition("_")[2]) for child in sorted(children) if child != best)
+    assert set(automl.get_output(iteration=other)[1].predict(table().drop(columns="y"))) == {"yes", "no"}
     assert run.get_pipeline_output("metrics_output").download(".", show_progress=False) == 1
+    assert run.wait_for_completion(show_output=False) == "Finished"
+    assert isinstance(run.get_tags(), dict)
+    assert step.pipeline_run_id == run.id
+    assert step.get_details_with_logs()["status"] == "Completed"
+    defaults = (automl.get_default_metrics_output(), automl.get_default_model_output())
+    assert all(each.get_port_data_reference() is not None for each in defaults)
+    assert run.publish_pipeline("of-a-run", "published from a run", "1.0").name == "of-a-run"
 
 
 @sdk_call(
@@ -112,12 +130,29 @@ def a_run_and_its_step(ws: Workspace) -> None:
     "PipelineRun.cancel",
     "PipelineRun.get_pipeline_runs",
     "PipelineRun.get",
+    "PublishedPipeline.id",
+    "PublishedPipeline.name",
+    "PublishedPipeline.description",
+    "PublishedPipeline.version",
+    "PublishedPipeline.status",
+    "PublishedPipeline.graph_id",
+    "PublishedPipeline.get_all",
+    "PublishedPipeline.get_graph",
+    "PublishedPipeline.get_step_names",
+    "PublishedPipeline.get_portal_url",
+    "PublishedPipeline.portal_url",
 )
 def published_pipelines(ws: Workspace) -> None:
     own = pipeline(ws).publish("to-disable", "for a while", "1.0")
     assert own.id in [each.id for each in PublishedPipeline.list(ws)]
     again = PublishedPipeline.get(ws, own.id)
     assert (again.name, again.description, again.version, again.status) == ("to-disable", "for a while", "1.0", "Active")
+    assert again.graph_id == own.graph_id
+    assert [node.name for node in again.get_graph().module_nodes] == ["train"]
+    assert list(again.get_step_names()) == ["train"]
+    assert own.id in [each.id for each in PublishedPipeline.get_all(ws)]
+    assert own.id in again.get_portal_url()
+    assert again.portal_url
     own.disable()
     assert own.id not in [each.id for each in PublishedPipeline.list(ws)]
     assert own.id in [each.id for each in PublishedPipeline.list(ws, active_only=False)]
@@ -150,6 +185,13 @@ def published_pipelines(ws: Workspace) -> None:
     "PipelineEndpoint.archive",
     "PipelineEndpoint.reactivate",
     "PipelineEndpoint.set_default",
+    "PipelineEndpoint.id",
+    "PipelineEndpoint.name",
+    "PipelineEndpoint.description",
+    "PipelineEndpoint.status",
+    "PipelineEndpoint.endpoint",
+    "PipelineEndpoint.default_version",
+    "PipelineEndpoint.get_all",
 )
 def pipeline_endpoints(ws: Workspace) -> None:
     first, second = published(ws), pipeline(ws).publish("second", "another", "2.0")
@@ -169,6 +211,8 @@ def pipeline_endpoints(ws: Workspace) -> None:
     found = PipelineEndpoint.get(ws, name="portal")
     assert (found.id, found.description) == (endpoint.id, "to the bank")
     assert "portal" in [each.name for each in PipelineEndpoint.list(ws)]
+    assert "portal" in [each.name for each in PipelineEndpoint.get_all(ws)]
+    assert found.default_version == found.get_default_version()
     run = found.submit("through-the-door", pipeline_version="0")
     assert run.get_properties()["azureml.pipelineid"] == first.id
     run.cancel()
@@ -198,6 +242,15 @@ def pipeline_endpoints(ws: Workspace) -> None:
     "Schedule.create_for_pipeline_endpoint",
     "Schedule.get_schedules_for_pipeline_endpoint_id",
     "Schedule.load_yaml",
+    "Schedule.id",
+    "Schedule.name",
+    "Schedule.description",
+    "Schedule.status",
+    "Schedule.recurrence",
+    "Schedule.pipeline_id",
+    "Schedule.pipeline_endpoint_id",
+    "Schedule.get_all",
+    "ScheduleRecurrence.validate",
 )
 def schedules(ws: Workspace) -> None:
     own = pipeline(ws).publish("by-the-clock", "by the clock", "1.0")
@@ -207,7 +260,10 @@ def schedules(ws: Workspace) -> None:
         ws, "quarter", own.id, "by-the-clock", recurrence=every_minute, description="each quarter", wait_for_provisioning=True
     )
     assert (schedule.status, schedule.name) == ("Active", "quarter")
+    assert (schedule.pipeline_id, schedule.description) == (own.id, "each quarter")
+    every_minute.validate()
     assert schedule.id in [each.id for each in Schedule.list(ws)]
+    assert schedule.id in [each.id for each in Schedule.get_all(ws)]
     assert [each.id for each in Schedule.list(ws, pipeline_id=own.id)] == [schedule.id]
     assert [each.id for each in Schedule.get_schedules_for_pipeline_id(ws, own.id)] == [schedule.id]
     until = time.monotonic() + 60
@@ -229,6 +285,7 @@ def schedules(ws: Workspace) -> None:
     later = ScheduleRecurrence("Week", 1, start_time="2099-01-05T09:00:00", week_days=["Monday"])
     other = Schedule.create_for_pipeline_endpoint(ws, "weekly", endpoint.id, "by-the-clock", recurrence=later)
     assert [each.id for each in Schedule.get_schedules_for_pipeline_endpoint_id(ws, endpoint.id)] == [other.id]
+    assert other.pipeline_endpoint_id == endpoint.id
     assert other.get_last_pipeline_run() is None
     assert raised(lambda: Schedule.create(ws, "wrong", own.id, "x", recurrence=ScheduleRecurrence("Minute", 0)))
     assert ended(fired) == "Canceled"

@@ -67,11 +67,11 @@ def test_a_validation_dataset() -> None:
 
 def test_what_is_passed_over() -> None:
     """What the backend does without is named: settings of columns that it has no like of, and a share beside folds."""
-    featurization = {"_transformer_params": {"Imputer": [[["age"], {}]]}, "_column_purposes": {"age": "DateTime"}}
+    featurization = {"_transformer_params": {"Imputer": [[["age"], {}]]}, "_column_purposes": {"age": "Text"}}
     asked = settings(featurization=featurization, n_cross_validations=3, validation_size=0.1)
     assert passed_over(asked, data_prep(TRAINING)) == [
         "featurization: transformer_params is not emulated, and is passed over",
-        "featurization: purpose DateTime of column age is not emulated, and is passed over",
+        "featurization: purpose Text of column age is not emulated, and is passed over",
         "validation_size beside n_cross_validations is not emulated, and is passed over",
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bankmlops.automl.network.library import missing_packages
 from bankmlops.emulator import automl_bridge, automl_jobs, runs
 from support.automl_requests import TABLE, data_prep, parent_run, save_dataset
 from support.scripted_backend import ScriptedBackend
@@ -152,11 +153,12 @@ def test_what_is_passed_over(served: Served, backend: ScriptedBackend, dataset_i
     details = served.call("GET", HISTORY, f"/experiments/bank/runs/{run_id}/details").json()
     told = [warning["message"] for warning in details["warnings"]]
     assert told == [
-        "enable_dnn is not emulated, and is passed over",
+        *(["enable_dnn without bankmlops[deep] is not emulated, and is passed over"] if missing_packages() else []),
         "test_size is not emulated, and is passed over",
         "allowed_models: KNN is not emulated, and is left out",
     ]
     assert backend.configs[backend.last].allowed_models == ("LightGBM",)
+    assert backend.configs[backend.last].enable_dnn is not bool(missing_packages())
 
 
 def test_a_failed_run(served: Served, backend: ScriptedBackend, dataset_id: str) -> None:

@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,16 @@ def facts(packages: Sequence[str]) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: found for name in packages if (found := _version(name))},
     }
+
+
+def _version(package: str) -> str:
+    """Empty where it is not installed: a peer need not be."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def caption(document: Mapping[str, Any], more: str) -> str:

@@ -10,15 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
+import load
 import plain_app
 import psutil
 import raw_client
-from load import Target
 
 OURS = "bankmlops"
 TWO_WORKERS = "bankmlops, two workers"
@@ -26,6 +27,8 @@ PLAIN = "the same work in a plain ASGI app"
 FIXED = "the limit: uvicorn, a fixed answer"
 AZURE = "azureml-inference-server-http, model.pkl"
 AZURE_ONNX = "azureml-inference-server-http, the ONNX model"
+SERVICE = ("-m", "bankmlops.scoring")
+UNLOGGED = (str(Path(__file__).with_name("unlogged_service.py")),)
 START_SECONDS = 120.0
 _POLL_SECONDS = 0.005
 _PICKLE_SCRIPT = """
@@ -66,7 +69,7 @@ class Serving:
     """A server that runs: what to ask, the seconds from its start to its first right answer, and that answer."""
 
     peer: Peer
-    target: Target
+    target: load.Target
     process: subprocess.Popen[bytes]
     cold_start_s: float
     answer: object
@@ -87,8 +90,8 @@ class Serving:
 def peers(bundle: Path, pickle: Path | None, folder: Path) -> list[Peer]:
     """Ours, the yardsticks, and what else is installed; `folder` takes their files."""
     found = [
-        _ours(OURS, bundle, folder / "ours", workers=1),
-        _ours(TWO_WORKERS, bundle, folder / "ours-twice", workers=2),
+        ours(OURS, bundle, folder / "ours"),
+        ours(TWO_WORKERS, bundle, folder / "ours-twice", settings={"workers": 2}),
         _yardstick(PLAIN, "scored", bundle),
         _yardstick(FIXED, "fixed", bundle),
     ]
@@ -98,12 +101,14 @@ def peers(bundle: Path, pickle: Path | None, folder: Path) -> list[Peer]:
     return found
 
 
-def _ours(name: str, bundle: Path, folder: Path, workers: int) -> Peer:
-    """The service as it is deployed: keys, limits, request log and metrics on."""
+def ours(
+    name: str, bundle: Path, folder: Path, *, settings: Mapping[str, object] | None = None, program: Sequence[str] = SERVICE
+) -> Peer:
+    """The service as it is deployed: keys, limits, request log and metrics on; its log goes to a file of its folder."""
     folder.mkdir(mode=0o700)
     (folder / "model").symlink_to(bundle.absolute())
     keys = {key: secrets.token_urlsafe(32) for key in ("primary_key", "secondary_key")}
-    document = {"name": "benchmark", "model_name": "benchmark", "model_version": "1", "workers": workers, **keys}
+    document = {"name": "benchmark", "model_name": "benchmark", "model_version": "1", **keys, **(settings or {})}
     service = folder / "service.json"
     service.touch(mode=0o600)
     service.write_text(json.dumps(document), encoding="utf-8")
@@ -111,7 +116,8 @@ def _ours(name: str, bundle: Path, folder: Path, workers: int) -> Peer:
     def launch(listener: socket.socket) -> subprocess.Popen[bytes]:
         port = listener.getsockname()[1]
         listener.close()
-        return _popen([sys.executable, "-m", "bankmlops.scoring", "--service-dir", str(folder), "--port", str(port)], {})
+        with (folder / "log").open("ab") as log:
+            return _popen([sys.executable, *program, "--service-dir", str(folder), "--port", str(port)], {}, log=log)
 
     return Peer(name, launch, {"Authorization": f"Bearer {keys['primary_key']}"})
 
@@ -143,12 +149,14 @@ def _azure(name: str, script: str, model: Path, folder: Path) -> Peer:
     return Peer(name, launch, {})
 
 
-def _popen(words: Sequence[str], environment: dict[str, str], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def _popen(
+    words: Sequence[str], environment: dict[str, str], descriptors: Sequence[int] = (), log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         words,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log or subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         pass_fds=descriptors,
     )
@@ -159,7 +167,7 @@ def serving(peer: Peer, body: bytes) -> Iterator[Serving]:
     """The server from its start to its end; it has given a right answer to `body` when the block begins."""
     with socket.socket() as listener:
         listener.bind((raw_client.HOST, 0))
-        target = Target(listener.getsockname()[1], "/score", body, {"Content-Type": "application/json", **peer.headers})
+        target = load.Target(listener.getsockname()[1], "/score", body, {"Content-Type": "application/json", **peer.headers})
         started = time.perf_counter()
         process = peer.launch(listener)
     try:
@@ -169,7 +177,14 @@ def serving(peer: Peer, body: bytes) -> Iterator[Serving]:
         _end(process)
 
 
-def _first_answer(peer: Peer, target: Target, process: subprocess.Popen[bytes], deadline: float) -> bytes:
+def loaded(server: Serving, connections: int, seconds: int) -> dict[str, Any]:
+    """The load's figures, with `cpu_s`: the server's processor seconds for 10,000 requests."""
+    before = server.cpu_seconds()
+    found = load.put_load(server.target, connections, seconds)
+    return {**found, "cpu_s": (server.cpu_seconds() - before) / found["requests"] * 10_000}
+
+
+def _first_answer(peer: Peer, target: load.Target, process: subprocess.Popen[bytes], deadline: float) -> bytes:
     while time.perf_counter() < deadline and process.poll() is None:
         with suppress(OSError), raw_client.Connection(target.port) as connection:
             answer = connection.exchange(target.content())

@@ -2,8 +2,8 @@
 
 Every server runs with the same bundle (or the pickle that it was exported from), one worker each if not said otherwise; they take
 turns under the same load, so that ratios are of figures taken seconds apart. Prints medians over the rounds and ratios of ours to
-each, of requests a second and of processor time a request. Nothing else should run on the machine meanwhile. As it is called
-without options it takes three to four minutes.
+each, of requests a second and of processor time a request, and then what the service's own records cost. Nothing else should run
+on the machine meanwhile. As it is called without options it takes about four minutes.
 
     python benchmarks/scoring.py --rounds 5 --seconds 3 --out build/bench/scoring.json --write docs/performance.md
 """
@@ -25,6 +25,7 @@ from typing import Any
 import figures
 import load
 import peers
+import records
 from raw_client import Connection
 from small_model import train
 
@@ -48,6 +49,7 @@ def main() -> None:
         say(f"{manifest['algorithm']}; {options.starts} cold starts of each of {len(found)} servers")
         starts = {peer.name: _cold_starts(peer, body, options.starts) for peer in found}
         servers = _measure(found, body, options.rounds, options.seconds)
+        costs = records.measure(records.records(bundle, Path(folder) / "records"), body, options.record_rounds, say)
     for name, values in servers.items():
         values["cold_start_s"] = statistics.median(starts[name])
     document = {
@@ -62,6 +64,8 @@ def main() -> None:
         "servers": servers,
         "ratios": {name: _ratios(servers, name, "requests_per_second") for name in servers if name != peers.OURS},
         "cpu_ratios": {name: _ratios(servers, name, "cpu_s") for name in servers if name != peers.OURS},
+        "record_rounds": options.record_rounds,
+        "records": costs,
     }
     figures.write_json(options.out, document)
     markdown = _markdown(document)
@@ -81,6 +85,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-seconds", type=figures.whole_number(5, 600), default=15, help="the budget of that training")
     parser.add_argument("--rounds", type=figures.whole_number(1, 50), default=3)
     parser.add_argument("--seconds", type=figures.whole_number(1, 60), default=2, help="of load, each time")
+    rounds = "a second each, of what the service's own records cost"
+    parser.add_argument("--record-rounds", type=figures.whole_number(1, 50), default=9, help=rounds)
     parser.add_argument("--starts", type=figures.whole_number(1, 20), default=3, help="cold starts of each server")
     parser.add_argument("--out", type=Path, default=Path("build/bench/scoring.json"))
     parser.add_argument("--write", type=Path, help="put the table into this page's block as well")
@@ -118,16 +124,9 @@ def _measure(found: Sequence[peers.Peer], body: bytes, rounds: int, seconds: int
             for count in CONNECTIONS:
                 say(f"round {turn + 1} of {rounds}: {count} connections")
                 for server in [*servers[first:], *servers[:first]]:
-                    loads[server.peer.name][str(count)].append(_loaded(server, count, seconds))
+                    loads[server.peer.name][str(count)].append(peers.loaded(server, count, seconds))
         memory = {server.peer.name: server.rss_mb() for server in servers}
     return {name: {"rss_mb": memory[name], "connections": _medians(each), "loads": each} for name, each in loads.items()}
-
-
-def _loaded(server: peers.Serving, connections: int, seconds: int) -> Figures:
-    """The load's figures, with `cpu_s`: the server's processor seconds for 10,000 requests."""
-    before = server.cpu_seconds()
-    found = load.put_load(server.target, connections, seconds)
-    return {**found, "cpu_s": (server.cpu_seconds() - before) / found["requests"] * 10_000}
 
 
 def _check_same_answers(servers: Sequence[peers.Serving]) -> None:
@@ -187,6 +186,8 @@ def _markdown(document: Figures) -> str:
         figures.table(header, rows),
         figures.table(["ratio of req/s", *counts], _ratio_rows(document["ratios"])),
         figures.table(["ratio of CPU a request", *counts], _ratio_rows(document["cpu_ratios"])),
+        f"What its own records cost, medians of {document['record_rounds']} rounds of 1 s, each beside the first:",
+        records.table(document["records"]),
     )
     return "\n\n".join([figures.caption(document, more), *tables])
 

@@ -8,12 +8,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from support.bundles import OLD, PRIMARY, YOUNG
+from support.bundles import OLD, PRIMARY, YOUNG, write_service
 from support.scoring_server import ScoringProcess, read_answers, read_to_end, request
+from support.slow_bundle import write_slow_bundle
 
 pytestmark = pytest.mark.slow
 PLAIN = {"Accept": "application/json; format=plain"}
@@ -315,6 +317,38 @@ def test_small_ones_pass_a_large_one(tmp_path_factory: pytest.TempPathFactory) -
         assert set(statuses) == {200, 503}
         assert len(seconds) > 1
         assert server.score(large).status_code == 200
+
+
+def test_small_ones_keep_their_pace(tmp_path: Path) -> None:
+    """While large requests are scored one after the other, 99 of 100 small ones take far less than one of those."""
+    large = request(b'{"data":[' + b",".join([json.dumps(YOUNG).encode()] * 1_500) + b"]}")
+    over = threading.Event()
+    write_slow_bundle(tmp_path / "model", layers=10)
+    write_service(tmp_path)
+    with ScoringProcess.serve(tmp_path) as server:
+        port, of_large = server.port, list[float]()
+
+        def send_large() -> None:
+            while not over.is_set():
+                of_large.append(_seconds(port, large))
+
+        sender = threading.Thread(target=send_large)
+        sender.start()
+        until, of_small = time.monotonic() + 1.2, list[float]()
+        while time.monotonic() < until:
+            of_small.append(_seconds(port, request(BODY)))
+        over.set()
+        sender.join()
+    assert len(of_small) > 2 * len(of_large)
+    assert sorted(of_small)[len(of_small) * 99 // 100] < min(of_large) / 2, (of_small, of_large)
+
+
+def _seconds(port: int, content: bytes) -> float:
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(content)
+        assert read_answers(connection, 1)[0][0] == 200
+    return time.monotonic() - began
 
 
 def test_scoring_timeout(tmp_path_factory: pytest.TempPathFactory) -> None:

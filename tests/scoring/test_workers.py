@@ -23,6 +23,8 @@ pytestmark = pytest.mark.slow
 BODY = json.dumps({"data": [YOUNG, OLD]}).encode()
 LINE = re.compile(r"20\d\d-\S+Z INFO POST /score 200 \S+ms rows=2 bytes=\d+ key=Primary model=bankmarketing:1 request_id=(\S+)")
 BACK_SECONDS = 2.0
+READY_SECONDS = 1.2
+WORKER_BYTES = 200e6
 
 
 @pytest.fixture
@@ -84,6 +86,22 @@ def test_one_service(server: ScoringProcess) -> None:
     assert len({each.rpartition("-")[0] for each in ids}) == 2, "both workers answered"
     telemetry = (server.folder / "telemetry.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["request_id"] for line in telemetry) == sorted(ids)
+
+
+def test_soon_ready_and_small(tmp_path: Path) -> None:
+    """It has answered within 1.2 s of its start, by the quickest of three, and none of its processes then holds 200 MB."""
+    seconds, sizes = list[float](), list[int]()
+    for number in range(3):
+        began = time.monotonic()
+        with ScoringProcess.start(tmp_path / str(number)) as server:
+            assert _ask(server.port) == 200
+            seconds.append(time.monotonic() - began)
+            server.score({"data": [YOUNG] * 4000}).raise_for_status()
+            server.post("/explain", BODY).raise_for_status()
+            family = [psutil.Process(server.process.pid), *_workers(server)]
+            sizes += [each.memory_info().rss for each in family]
+    assert min(seconds) < READY_SECONDS, seconds
+    assert max(sizes) < WORKER_BYTES, sizes
 
 
 def test_a_worker_is_killed_under_load(server: ScoringProcess) -> None:

@@ -9,17 +9,23 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from bankmlops.automl.algorithms import NETWORK
+from bankmlops.automl.export_blend import blend
+from bankmlops.automl.export_trees import Link, probabilities_of, regression_of
 from bankmlops.automl.float32_trees import round_classifier
+from bankmlops.automl.network.graph import network_graph
 from bankmlops.automl.stacking import MetaLearner
 
 INPUT, OUTPUT = "features", "probabilities"
 OPSET, ML_OPSET, IR_VERSION = 15, 3, 8
+_COLUMNS = "columns"
+_SECOND = {"second": numpy.array([1], dtype=numpy.int64)}
 Shares = Mapping[int, float]
 
 
@@ -32,6 +38,8 @@ def convert(estimator: Any, algorithm: str, width: int) -> onnx.ModelProto:
             return _boosted(round_classifier(estimator), width, "convert_lightgbm", zipmap=False)
         if algorithm == "XGBoostClassifier":
             return _boosted(estimator, width, "convert_xgboost")
+        if algorithm == NETWORK.name:
+            return network_graph(estimator, width, INPUT, OPSET)
         return _scikit_learn(estimator, width)
 
 
@@ -52,70 +60,53 @@ def combine(
 
     Each of the `means` says which members it is of, by their place, and how much each weighs in it; that sums to 1.
     """
-    graphs = [_prefixed(member, f"m{index}_") for index, member in enumerate(members)]
-    answers = [_probabilities_of(graph) for graph in graphs]
-    names = [f"mean_{index}" for index in range(len(means))] if learner else [OUTPUT]
-    constants: dict[str, Any] = {}
-    nodes = [node for name, shares in zip(names, means, strict=True) for node in _mean_nodes(name, answers, shares, constants)]
-    if learner:
-        nodes += _learner_nodes(names, learner, constants)
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    return _joined(graphs, nodes, initializers, width, classes)
+    columns = _columns(members, classes)
+    weights = numpy.array([[shares.get(place, 0.0) for shares in means] for place in columns.order])
+    nodes, constants = blend(_COLUMNS, weights, learner, classes, OUTPUT)
+    return _joined(columns.graphs, [*columns.nodes, *nodes], {**columns.constants, **constants}, width, classes)
 
 
-def _mean_nodes(name: str, answers: Sequence[str], shares: Shares, constants: dict[str, Any]) -> list[onnx.NodeProto]:
-    nodes = []
-    for index, weight in shares.items():
-        constants[f"{name}_weight_{index}"] = numpy.float32(weight)
-        nodes.append(helper.make_node("Mul", [answers[index], f"{name}_weight_{index}"], [f"{name}_part_{index}"]))
-    return [*nodes, helper.make_node("Sum", [f"{name}_part_{index}" for index in shares], [name])]
+class _Columns(NamedTuple):
+    """Members side by side, in their `order`: graphs of their own, and the nodes and constants that are needed besides."""
+
+    order: Sequence[int]
+    graphs: Sequence[onnx.GraphProto]
+    nodes: Sequence[onnx.NodeProto]
+    constants: Mapping[str, Any]
 
 
-def _learner_nodes(answers: Sequence[str], learner: MetaLearner, constants: dict[str, Any]) -> list[onnx.NodeProto]:
-    constants |= {
-        "lowest": numpy.float32(learner.lowest),
-        "highest": numpy.float32(learner.highest),
-        "second": numpy.array([1], dtype=numpy.int64),
-        "one": numpy.float32(1),
-        "coefficients": learner.coefficients.T.astype(numpy.float32),
-        "intercepts": learner.intercepts.astype(numpy.float32),
-    }
-    return _stacked_pair(answers) if len(learner.intercepts) == 1 else _stacked(answers)
-
-
-def _stacked_pair(answers: Sequence[str]) -> list[onnx.NodeProto]:
-    seconds = [f"second_{index}" for index in range(len(answers))]
-    return [
-        *(helper.make_node("Gather", [answer, "second"], [name], axis=1) for answer, name in zip(answers, seconds, strict=True)),
-        helper.make_node("Concat", seconds, ["members"], axis=1),
-        helper.make_node("Clip", ["members", "lowest", "highest"], ["bounded"]),
-        helper.make_node("Sub", ["one", "bounded"], ["others"]),
-        helper.make_node("Log", ["bounded"], ["logarithms_second"]),
-        helper.make_node("Log", ["others"], ["logarithms_first"]),
-        helper.make_node("Concat", ["logarithms_second", "logarithms_first"], ["logarithms"], axis=1),
-        helper.make_node("Gemm", ["logarithms", "coefficients", "intercepts"], ["score"]),
-        helper.make_node("Sigmoid", ["score"], ["positive"]),
-        helper.make_node("Sub", ["one", "positive"], ["negative"]),
-        helper.make_node("Concat", ["negative", "positive"], [OUTPUT], axis=1),
+def _columns(members: Sequence[onnx.ModelProto], classes: int) -> _Columns:
+    if classes > 2:
+        graphs = {place: _prefixed(member, place) for place, member in enumerate(members)}
+        together = _side_by_side([probabilities_of(graph) for graph in graphs.values()], _COLUMNS)
+        return _Columns(list(graphs), list(graphs.values()), [together], {})
+    regressions = {place: found for place, member in enumerate(members) if (found := regression_of(member))}
+    graphs = {place: _prefixed(member, place) for place, member in enumerate(members) if place not in regressions}
+    linked = [place for place, regression in regressions.items() if regression.link is Link.LOGISTIC]
+    others = [place for place in range(len(members)) if place not in linked]
+    nodes = [regression.node(INPUT, f"number_{place}") for place, regression in regressions.items()]
+    nodes += [
+        helper.make_node("Gather", [probabilities_of(graph), "second"], [f"number_{place}"], axis=1)
+        for place, graph in graphs.items()
     ]
+    names = [f"number_{place}" for place in others]
+    if linked:
+        nodes.append(_side_by_side([f"number_{place}" for place in linked], "scores_linked"))
+        nodes.append(helper.make_node("Sigmoid", ["scores_linked"], ["linked"]))
+        names.insert(0, "linked")
+    return _Columns(
+        [*linked, *others], list(graphs.values()), [*nodes, _side_by_side(names, _COLUMNS)], _SECOND if graphs else {}
+    )
 
 
-def _stacked(answers: Sequence[str]) -> list[onnx.NodeProto]:
-    return [
-        helper.make_node("Concat", list(answers), ["members"], axis=1),
-        helper.make_node("Clip", ["members", "lowest", "highest"], ["bounded"]),
-        helper.make_node("Log", ["bounded"], ["logarithms"]),
-        helper.make_node("Gemm", ["logarithms", "coefficients", "intercepts"], ["score"]),
-        helper.make_node("Softmax", ["score"], [OUTPUT], axis=1),
-    ]
+def _side_by_side(names: Sequence[str], output: str) -> onnx.NodeProto:
+    if len(names) == 1:
+        return helper.make_node("Identity", names, [output])
+    return helper.make_node("Concat", names, [output], axis=1)
 
 
 def _joined(
-    members: Sequence[onnx.GraphProto],
-    nodes: Sequence[onnx.NodeProto],
-    initializers: Sequence[onnx.TensorProto],
-    width: int,
-    classes: int,
+    members: Sequence[onnx.GraphProto], nodes: Sequence[onnx.NodeProto], constants: Mapping[str, Any], width: int, classes: int
 ) -> bytes:
     """The members' graphs and, after them, the nodes that make one answer of theirs."""
     graph = helper.make_graph(
@@ -123,7 +114,10 @@ def _joined(
         "bankmlops",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, classes])],
-        [*(constant for member in members for constant in member.initializer), *initializers],
+        [
+            *(constant for member in members for constant in member.initializer),
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+        ],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
@@ -159,10 +153,6 @@ def _scikit_learn(estimator: Any, width: int) -> onnx.ModelProto:
     )
 
 
-def _prefixed(member: onnx.ModelProto, prefix: str) -> onnx.GraphProto:
-    renamed = onnx.compose.add_prefix(member, prefix, rename_inputs=False)
+def _prefixed(member: onnx.ModelProto, place: int) -> onnx.GraphProto:
+    renamed = onnx.compose.add_prefix(member, f"m{place}_", rename_inputs=False)
     return renamed.graph
-
-
-def _probabilities_of(graph: onnx.GraphProto) -> str:
-    return next(str(output.name) for output in graph.output if output.name.endswith(("probabilities", "output_probability")))

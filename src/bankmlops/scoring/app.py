@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -175,6 +176,9 @@ class ScoringApp:
             self.small_left(exchange)
             return False
         try:
+            # By the pace of its arrival it would not have waited so long; who found nobody ahead is served in any case.
+            if exchange.ahead and time.perf_counter() - request.arrived > self._limits.waiting_seconds:
+                raise overloaded("it has waited too long behind others: try again")
             self._check_caller(exchange)
         except RefusedError as refused:
             self._finish(request, self._refused(exchange, refused))

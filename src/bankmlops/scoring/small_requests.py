@@ -37,6 +37,7 @@ class SmallRequest:
     """A request whose length is known and small. To uvicorn's protocol it looks like one of its cycles."""
 
     __slots__ = (
+        "arrived",
         "body",
         "connection",
         "disconnected",
@@ -52,6 +53,7 @@ class SmallRequest:
         self.connection = connection
         self.exchange = exchange
         self.keep_alive = keep_alive
+        self.arrived = 0.0
         self.body = b""
         self.more_body = True
         self.disconnected = False
@@ -80,6 +82,7 @@ class SmallRequests:
 
     def put(self, request: SmallRequest) -> None:
         """Have it answered in one of the next turns."""
+        request.arrived = time.perf_counter()
         self._queue.append(request)
         if len(self._queue) == 1:
             self._waited_since = time.perf_counter()

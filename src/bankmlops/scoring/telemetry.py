@@ -60,7 +60,7 @@ class RequestRow(NamedTuple):
         error = f" error={json.dumps(self.error)}" if self.error else ""
         level = "ERROR" if self.status >= 500 else "INFO"
         return (
-            f"{_written(self.timestamp)} {level} {self.method} {_bare(self.path)} {self.status} {self.duration_ms:.3f}ms "
+            f"{written(self.timestamp)} {level} {self.method} {_bare(self.path)} {self.status} {self.duration_ms:.3f}ms "
             f"rows={self.rows} bytes={self.request_bytes} key={self.key or '-'} model={self.model} "
             f"request_id={self.request_id}{error}\n"
         )
@@ -68,7 +68,7 @@ class RequestRow(NamedTuple):
     def telemetry(self) -> str:
         """A line of `telemetry.jsonl`."""
         return (
-            f'{{"timestamp":"{_written(self.timestamp)}","request_id":{_text(self.request_id)},'
+            f'{{"timestamp":"{written(self.timestamp)}","request_id":{_text(self.request_id)},'
             f'"client_request_id":{_text(self.client_request_id)},"method":{_text(self.method)},"path":{_text(_bare(self.path))},'
             f'"status":{self.status},"rows":{self.rows},"request_bytes":{self.request_bytes},"duration_ms":{self.duration_ms},'
             f'"exec_ms":{self.exec_ms},"key":{_text(self.key)},"model":{_text(self.model)},"error":{_text(self.error)},'
@@ -117,7 +117,7 @@ class RequestLog:
             self._wake.clear()
             self._write([self._queue.popleft() for _ in range(len(self._queue))])
             if self.dropped != reported:
-                self._print(f"{_written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n")
+                self._print(f"{written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n")
                 reported = self.dropped
 
     def _write(self, rows: list[RequestRow]) -> None:
@@ -128,7 +128,7 @@ class RequestLog:
                 append_bounded(self._telemetry, lines)
             except OSError as error:
                 self.dropped += len(rows)
-                self._print(f"{_written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n")
+                self._print(f"{written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n")
 
     def _print(self, text: str) -> None:
         try:
@@ -180,7 +180,7 @@ def _bound(stream: IO[str]) -> None:
         too_long = stat.S_ISREG(status.st_mode) and status.st_size > MAX_FILE_BYTES
         if too_long and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
             _empty(descriptor)
-            stream.write(f"{_written(time.time())} INFO the log was longer than {MAX_FILE_BYTES:,} bytes and starts anew\n")
+            stream.write(f"{written(time.time())} INFO the log was longer than {MAX_FILE_BYTES:,} bytes and starts anew\n")
 
 
 def _empty(descriptor: int) -> None:
@@ -204,7 +204,8 @@ def _context(traceparent: bytes) -> str:
     return traceparent.decode("ascii") if traceparent and _CONTEXT.fullmatch(traceparent) else ""
 
 
-def _written(timestamp: float) -> str:
+def written(timestamp: float) -> str:
+    """Unix seconds as the log, telemetry and collected requests have them: RFC 3339, in milliseconds."""
     seconds = int(timestamp)
     return f"{_second(seconds)}.{int((timestamp - seconds) * 1000):03d}Z"
 

@@ -114,11 +114,20 @@ def test_the_stack_needs_nothing_of_ours(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "400"), done.stderr
 
 
+def _dates(rows: int) -> Array:
+    texts = [f"20{row % 30:02}-0{1 + row % 9}-1{row % 10}T0{row % 7}:{row % 60:02}:07.5+02:00" for row in range(rows)]
+    return numpy.array([text if row % 11 else None for row, text in enumerate(texts)], dtype=object)
+
+
 def test_the_pipeline_makes_the_very_matrix(tmp_path: Path) -> None:
-    """The pickled transformer's matrix is the specification's, byte for byte, gaps and unknown categories included."""
-    specification, _, _, _ = _table(2)
+    """The pickled transformer's matrix is the specification's, byte for byte: gaps, unknown categories, numbers as categories."""
+    specification = fit(columns(400, 2) | {"half": columns(400, 2)["whole"] / 2, "when": _dates(400)}, "y", ["whole", "half"])
     other = columns(100, 2, seed=9)
     other["text"][:5] = "never seen"
+    other["half"] = numpy.where(other["flag"], numpy.nan, other["whole"] / 2)
+    other["whole"][:5] = 1000
+    other["when"] = _dates(100)
+    other["when"][0] = None
     frame = pandas.DataFrame({name: values for name, values in other.items() if name != "y"})
     transformer = pipeline.build_pipeline(specification, "none", "passthrough").named_steps["datatransformer"]
     made = transformer.transform(frame)

@@ -36,6 +36,7 @@ from bankmlops.types import (
     TrainedModel,
     Workspace,
 )
+from bankmlops.types.defaults import NO_TAGS
 
 
 class Backend(ABC):
@@ -87,8 +88,8 @@ class Backend(ABC):
         """How the run stands. Raises `NotFoundError`."""
 
     @abstractmethod
-    def list_runs(self) -> Sequence[Run]:
-        """The AutoML runs, newest first; at most 100."""
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        """The AutoML runs that bear these tags, newest first; at most 100."""
 
     @abstractmethod
     def cancel_run(self, run_id: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,14 +107,15 @@ def trigger(
     header: Mapping[str, str],
     experiment_name: str,
     parameters: Mapping[str, str | int | float | bool] | None = None,
+    idempotency_key: str | None = None,
 ) -> str:
-    """Start a run of a published pipeline over REST, with these parameters, and answer its id.
+    """Start a run of a published pipeline over REST, with these parameters, and answer its id; the same key is the same run.
 
-    `header` is a backend's `authorization_header`. Raises `AuthenticationError`, `NotFoundError`, `ConflictError` (disabled),
-    `InvalidRequestError` for a parameter, or `BackendUnavailableError`.
+    `header` is a backend's `authorization_header`; Azure knows no idempotency key. Raises `AuthenticationError`, `NotFoundError`,
+    `ConflictError` (disabled), `InvalidRequestError` for a parameter or a key, or `BackendUnavailableError`.
     """
     body = {"ExperimentName": experiment_name, **({"ParameterAssignments": dict(parameters)} if parameters else {})}
-    answer = _json(endpoint, _send("POST", endpoint, header, encode(body)))
+    answer = _json(endpoint, _send("POST", endpoint, {**header, **_idempotency(idempotency_key)}, encode(body)))
     run_id = answer.get("Id") if isinstance(answer, dict) else None
     if not isinstance(run_id, str) or not run_id:
         raise BackendUnavailableError(f"{endpoint} answered no run id")
@@ -131,6 +133,14 @@ def page_address(base_url: str, header: Mapping[str, str]) -> str:
     if not isinstance(code, str) or not code:
         raise BackendUnavailableError(f"{address} answered no code")
     return f"{base_url}/ui#code={code}"
+
+
+def _idempotency(key: str | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    if not re.fullmatch(r"[!-~]{1,255}", key):
+        raise InvalidRequestError("an idempotency key is 1 to 255 printable ASCII characters without a space")
+    return {"Idempotency-Key": key}
 
 
 def bearer(key: str | None) -> dict[str, str]:

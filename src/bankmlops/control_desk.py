@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from bankmlops.types import AccessToken, AuditEntry, NewAccessToken, TokenScope
+from bankmlops.types import AccessToken, AuditEntry, NewAccessToken, PrunedRuns, TokenScope
 
 
 class ControlDesk(ABC):
-    """What only the owner of a local workspace does: give tokens for its control server, and read who did what.
+    """What only the owner of a local workspace does: give tokens for its control server, read who did what, delete old runs.
 
     Azure has Microsoft Entra ID and its activity log for that.
     """
@@ -32,3 +32,14 @@ class ControlDesk(ABC):
     @abstractmethod
     def audit(self, limit: int) -> Sequence[AuditEntry]:
         """The newest entries of the audit log, the newest last. Raises `InvalidRequestError` for a limit that can't serve."""
+
+    @abstractmethod
+    def find_prunable_runs(self, days: float) -> PrunedRuns:
+        """The pipeline runs that ended at least so many days ago and that nobody needs; at most 500 at once.
+
+        Raises `InvalidRequestError`, and `BackendUnavailableError` where no control server runs.
+        """
+
+    @abstractmethod
+    def prune_runs(self, days: float) -> PrunedRuns:
+        """Delete them, with their files and results. Raises as `find_prunable_runs` does."""

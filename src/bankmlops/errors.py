@@ -42,4 +42,11 @@ class DeploymentFailedError(BankMLOpsError):
 
 
 class BackendUnavailableError(BankMLOpsError):
-    """Something that the backend stands on did not answer."""
+    """Something that the backend stands on did not answer.
+
+    `retry_seconds` is after how long it wants to be asked again, where it said so.
+    """
+
+    def __init__(self, message: str = "", retry_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds

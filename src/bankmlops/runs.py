@@ -14,6 +14,8 @@ from bankmlops.errors import BackendUnavailableError
 from bankmlops.types import PipelineRun, Run
 
 AnyRun = TypeVar("AnyRun", Run, PipelineRun)
+_ATTEMPTS = 4
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 1.0, 10.0
 
 
 def wait(
@@ -27,7 +29,7 @@ def wait(
     """Read the run until its status is final, and answer it.
 
     `read` is a backend's `get_run` or `get_pipeline_run`; `on_change` is called with each new value. Raises
-    `BackendUnavailableError` after `timeout_seconds`.
+    `BackendUnavailableError` after `timeout_seconds`, and where the backend did not answer four times in a row.
     """
     for run in _changes(read, run_id, timeout_seconds, poll_seconds):
         if on_change:
@@ -41,13 +43,27 @@ def _changes(read: Callable[[str], AnyRun], run_id: str, timeout_seconds: float,
     deadline = time.monotonic() + timeout_seconds
     last = None
     while True:
-        run = read(run_id)
+        run = _read(read, run_id, deadline)
         if run != last:
             yield run
         last = run
         if time.monotonic() > deadline:
             return
         time.sleep(poll_seconds)
+
+
+def _read(read: Callable[[str], AnyRun], run_id: str, deadline: float) -> AnyRun:
+    """The run. A backend that does not answer is asked again, when it wants to be, a few times and not past the deadline."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return read(run_id)
+        except BackendUnavailableError as error:
+            wanted = _RETRY_SECONDS if error.retry_seconds is None else error.retry_seconds
+            seconds = min(wanted, _LONGEST_RETRY_SECONDS)
+            if time.monotonic() + seconds > deadline:
+                raise
+            time.sleep(seconds)
+    return read(run_id)
 
 
 @contextmanager

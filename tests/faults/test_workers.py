@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import psycopg
 import pytest
 
 from bankmlops.errors import BackendUnavailableError
+from bankmlops.pipelines import Pipeline, Step
 from bankmlops.types import RunStatus
+from support import held_steps
 from support.breakable_pipelines import BreakablePipelines, breakable_pipelines
 from support.breakpoints import AFTER, BEFORE
 from support.postgres import Cluster, postgres
@@ -24,7 +26,11 @@ from support.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 TAKE_OVER_SECONDS = 15.0
+CANCEL_SECONDS = 15.0
 GONE_SECONDS = 20.0
+# Its own process ids and its own name: nobody there can end, or tell apart, a process of here.
+_NAMESPACES = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+OTHER_MACHINE = (*_NAMESPACES, "sh", "-c", 'hostname elsewhere; exec "$@"', "sh")
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,10 @@ class World:
         self._stack = stack
         self.workers: list[subprocess.Popen[str]] = []
 
-    def start_worker(self, drain_seconds: float = 1.0) -> subprocess.Popen[str]:
-        """A worker that has said that it takes steps."""
-        words = [sys.executable, "-m", "support.breakable_worker", str(self.pipelines.workspace.folder), str(drain_seconds)]
+    def start_worker(self, drain_seconds: float = 1.0, machine: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """A worker that has said that it takes steps; `machine` is the command that puts it on another."""
+        worker_words = ["-m", "support.breakable_worker", str(self.pipelines.workspace.folder), str(drain_seconds)]
+        words = [*machine, sys.executable, *worker_words]
         with self._log(len(self.workers)).open("w") as log:
             worker = self._stack.enter_context(subprocess.Popen(words, stderr=log, text=True))
         self._stack.callback(worker.kill)
@@ -170,6 +177,72 @@ def test_a_worker_that_stood_still(world: World) -> None:
     world.await_words(sleeper, "was taken for dead")
     assert sleeper.wait(30) == 1
     world.ended_well(run_id)
+
+
+def test_cancel_of_a_step_that_was_just_taken(world: World) -> None:
+    """A run that is canceled when a worker has just taken its first step does not go on; the worker's next run ends well."""
+    published = world.pipelines.publish()
+    world.pipelines.pipelines.up()
+    worker = world.start_worker()
+    world.pipelines.breakpoints.set("get_dataset", BEFORE)
+    canceled = world.pipelines.trigger(published)
+    assert world.pipelines.await_breakpoint() == worker.pid
+    world.pipelines.backend.cancel_pipeline_run(canceled)
+    world.pipelines.breakpoints.clear()
+    world.ended_well(world.pipelines.trigger(published))
+    run = world.pipelines.backend.get_pipeline_run(canceled)
+    assert run.status is RunStatus.CANCELED
+    assert {step.status for step in run.steps} <= {RunStatus.CANCELED, RunStatus.NOT_STARTED}
+
+
+def test_cancel_on_another_machine(tmp_path: Path, cluster: Cluster, record_property: Callable[[str, object], None]) -> None:
+    """A cancel ends what a worker elsewhere trains and calls, whose processes the control server can't see; the worker stays."""
+    if subprocess.run([*OTHER_MACHINE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody make namespaces of process ids")
+    environment = {
+        "BANKMLOPS_DATABASE_URL": cluster.new_database(),
+        "BANKMLOPS_CONTROL_STEPS": "off",
+        "BANKMLOPS_SHARED_WORKSPACE": "1",
+        "SEES_NO_PROCESSES": "1",
+        "SCRIPTED_SECONDS": "600",
+    }
+    with breakable_pipelines(tmp_path, **environment) as pipelines, ExitStack() as stack:
+        world = World(pipelines, environment["BANKMLOPS_DATABASE_URL"], stack)
+        pipelines.publish()
+        pipelines.pipelines.up()
+        worker = world.start_worker(machine=OTHER_MACHINE)
+        run_id = pipelines.backend.submit_pipeline(_held_pipeline(tmp_path)).id
+        wait_until(lambda: (tmp_path / "begun").exists() and _trains(pipelines), 60)
+        asked = time.monotonic()
+        pipelines.backend.cancel_pipeline_run(run_id)
+        assert pipelines.await_no_processes(CANCEL_SECONDS) == []
+        record_property("seconds to end", round(time.monotonic() - asked, 1))
+        ended = pipelines.backend.get_pipeline_run(run_id)
+        assert ended.status is RunStatus.CANCELED
+        assert {step.status for step in ended.steps} == {RunStatus.CANCELED}
+        assert [run.status for run in pipelines.backend.list_runs()] == [RunStatus.CANCELED]
+        (tmp_path / "hold-call").unlink()
+        again = pipelines.backend.submit_pipeline(_calls(tmp_path, "call")).id
+        assert pipelines.await_end(again).status is RunStatus.COMPLETED
+        assert worker.poll() is None
+        assert set(world.states().values()) == {"Alive"}
+
+
+def _held_pipeline(folder: Path) -> Pipeline:
+    """A training and a call, side by side, that go on until somebody ends them."""
+    (folder / "hold-call").touch()
+    train = Step("train", "automl", {"dataset": "bank", "experiment_timeout_minutes": 10.0})
+    return Pipeline("held", (train, *_calls(folder, "call").steps))
+
+
+def _calls(folder: Path, name: str) -> Pipeline:
+    source = str(Path(held_steps.__file__))
+    inputs = {"folder": str(folder), "name": name}
+    return Pipeline("calls", (Step(name, "function", inputs, ("done",), function="held_steps:work", source=source),))
+
+
+def _trains(pipelines: BreakablePipelines) -> bool:
+    return [run.progress for run in pipelines.backend.list_runs()] == ["trial 0"]
 
 
 def test_a_database_that_goes_away(world: World, cluster: Cluster) -> None:

@@ -257,6 +257,17 @@ def test_trigger(server: LocalServer) -> None:
     assert asked.headers["authorization"] == "Bearer token"
 
 
+def test_trigger_by_a_key(server: LocalServer) -> None:
+    """An idempotency key travels as a header; one that can't is refused before anything is sent."""
+    server.answer = lambda _: Answer({"Id": "run-1"})
+    assert client.trigger(server.url, {}, "nightly", idempotency_key="build-17") == "run-1"
+    assert server.asked[0].headers["idempotency-key"] == "build-17"
+    for key in ("", "two words", "a\nb", "\xe9", "x" * 256):
+        with pytest.raises(InvalidRequestError, match="idempotency key"):
+            client.trigger(server.url, {}, "nightly", idempotency_key=key)
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize("document", [{}, {"Id": ""}, {"Id": 7}, []])
 def test_trigger_without_an_id(server: LocalServer, document: object) -> None:
     """An answer without a run id is an error."""

@@ -20,6 +20,7 @@ from bankmlops.cli.pipeline_files import (
     StepName,
     description_of,
     draw_path,
+    draw_pruned,
     is_pipeline_file,
     parameters_of,
 )
@@ -27,6 +28,7 @@ from bankmlops.cli.references import pipeline_run_id, published_pipeline
 from bankmlops.cli.search import DatasetVersion, Search
 from bankmlops.cli.session import Session
 from bankmlops.cli.waiting import await_pipeline_run
+from bankmlops.connect import control_desk
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
 from bankmlops.pipelines import Pipeline
 from bankmlops.runs import started
@@ -151,7 +153,7 @@ def show(session: Session, name: Name, version: Version = None) -> None:
     "trigger",
     "bankmlops pipelines trigger bank-training",
     "bankmlops pipelines trigger bank-training --experiment nightly --no-wait",
-    "bankmlops pipelines trigger bank-training --set minutes=2",
+    "bankmlops pipelines trigger bank-training --set minutes=2 --idempotency-key build-17",
 )
 def trigger(
     session: Session,
@@ -159,18 +161,25 @@ def trigger(
     version: Version = None,
     experiment: Annotated[str, typer.Option("--experiment", help="The experiment of the run.")] = "pipeline-rest-endpoint",
     assignments: Assignments = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", metavar="KEY", help="The same key again is the same run, not another.")
+    ] = None,
     wait: Wait = True,
 ) -> None:
     """Start a run of a published pipeline by a POST with a bearer token, and watch it step by step."""
+    if idempotency_key is not None and session.settings.backend == "azure":
+        raise InvalidRequestError("--idempotency-key: Azure ML knows none, and would start another run; leave it out")
     published = published_pipeline(session.backend, name, version)
-    _start(session, partial(_trigger, session, published, experiment, parameters_of(assignments)), wait)
+    _start(session, partial(_trigger, session, published, experiment, parameters_of(assignments), idempotency_key), wait)
 
 
-def _trigger(session: Session, published: PublishedPipeline, experiment: str, parameters: Mapping[str, str]) -> str:
+def _trigger(
+    session: Session, published: PublishedPipeline, experiment: str, parameters: Mapping[str, str], key: str | None
+) -> str:
     from bankmlops import client
 
     try:
-        return client.trigger(published.endpoint, session.backend.authorization_header(), experiment, parameters)
+        return client.trigger(published.endpoint, session.backend.authorization_header(), experiment, parameters, key)
     except BackendUnavailableError as error:
         raise BackendUnavailableError(f"{error}; `bankmlops up` starts what published pipelines need") from error
 
@@ -251,3 +260,19 @@ def download(
     """Copy a file that a pipeline run's step gave."""
     path = session.backend.download_step_output(pipeline_run_id(session.backend, run), step, output, to)
     session.show({"path": str(path)}, draw_path)
+
+
+@command(
+    application,
+    "prune",
+    "bankmlops pipelines prune --older-than 90 --dry-run",
+    "bankmlops pipelines prune --older-than 90",
+)
+def prune(
+    session: Session,
+    days: Annotated[float, typer.Option("--older-than", metavar="DAYS", min=1, help="Runs that ended at least so long ago.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
+) -> None:
+    """Delete old pipeline runs with their files, but none that the next run may reuse or that made a registered model."""
+    desk = control_desk(session.settings.backend, session.settings.workspace)
+    session.show(desk.find_prunable_runs(days) if dry_run else desk.prune_runs(days), partial(draw_pruned, dry_run))

@@ -32,7 +32,7 @@ def create(
     session: Session,
     name: Name,
     scope: Annotated[
-        TokenScope, typer.Option("--scope", help="What it opens: reading; triggers of what is published too; or everything.")
+        TokenScope, typer.Option("--scope", help="What it opens: reading; that and triggers; true labels alone; or everything.")
     ] = TokenScope.TRIGGER,
     expires: Annotated[float | None, typer.Option("--expires", metavar="DAYS", help="After how many days it ends.")] = None,
 ) -> None:

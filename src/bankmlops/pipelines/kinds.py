@@ -89,6 +89,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 positive_label=_S,
                 enable_voting_ensemble=_B,
                 enable_stack_ensemble=_B,
+                enable_dnn=_B,
                 model_explainability=_B,
                 random_seed=_I,
                 compute_target=_S,
@@ -108,7 +109,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 confidence=_N,
                 otherwise=_S,
             ),
-            ("automl_run_id", "score", "passed", "champion", "champion_score", "difference", "interval"),
+            ("automl_run_id", "score", "passed", "champion", "champion_score", "difference", "interval", "refusal"),
             "let a model through that is good enough, or better than the champion on the same rows",
         ),
         "register": Kind(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from bankmlops.pipelines.definition import Pipeline, Step
 from bankmlops.pipelines.validation import after, in_order
 
-PASSED = "passed"
+PASSED, REFUSAL = "passed", "refusal"
 _NO = "false"
 
 
@@ -24,6 +24,12 @@ def ready_steps(pipeline: Pipeline, done: Mapping[str, Mapping[str, str]], runni
 def stopped_by_gate(pipeline: Pipeline, done: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
     """The steps that will not run, since a gate before them let nothing through."""
     return after(pipeline, [name for name, outputs in done.items() if outputs.get(PASSED) == _NO and name in _gates(pipeline)])
+
+
+def why_stopped(pipeline: Pipeline, done: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """The same steps, each with the gate before it and what that said."""
+    said = {gate: f"{gate} let nothing through: {outputs.get(REFUSAL, 'it did not pass')}" for gate, outputs in done.items()}
+    return {step: said[gate] for gate, outputs in done.items() for step in stopped_by_gate(pipeline, {gate: outputs})}
 
 
 def _gates(pipeline: Pipeline) -> frozenset[str]:

@@ -7,8 +7,18 @@ from bankmlops.types.datasets import Dataset, DataSource, StreamDrift
 from bankmlops.types.endpoints import DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Runtime, UnknownCategories
 from bankmlops.types.models import Model, Parity, TrainedModel
 from bankmlops.types.outcomes import LabelledRow, Outcome, OutcomeReceipt, RefusedOutcome
-from bankmlops.types.pipelines import PipelineConfig, PipelineEndpoint, PipelineRun, PublishedPipeline, StepRun
-from bankmlops.types.runs import AutoMLConfig, ChildRun, ColumnPurpose, Device, Featurization, FeaturizationMode, Run, RunStatus
+from bankmlops.types.pipelines import PipelineConfig, PipelineEndpoint, PipelineRun, PrunedRuns, PublishedPipeline, StepRun
+from bankmlops.types.runs import (
+    AutoMLConfig,
+    ChildRun,
+    ColumnPurpose,
+    Device,
+    Engine,
+    Featurization,
+    FeaturizationMode,
+    Run,
+    RunStatus,
+)
 from bankmlops.types.schedules import (
     Cron,
     Frequency,
@@ -37,6 +47,7 @@ __all__ = [
     "Endpoint",
     "EndpointKeys",
     "EndpointState",
+    "Engine",
     "Featurization",
     "FeaturizationMode",
     "Frequency",
@@ -52,6 +63,7 @@ __all__ = [
     "PipelineConfig",
     "PipelineEndpoint",
     "PipelineRun",
+    "PrunedRuns",
     "PublishedPipeline",
     "Recurrence",
     "RefusedOutcome",

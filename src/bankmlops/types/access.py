@@ -8,10 +8,14 @@ from enum import StrEnum
 
 
 class TokenScope(StrEnum):
-    """What a token of the control server opens: each scope opens what the ones before it do."""
+    """What a token of the control server opens.
+
+    `TRIGGER` opens what `READ` does and triggers, `FEEDBACK` the door for true labels alone, `ADMIN` everything.
+    """
 
     READ = "read"
     TRIGGER = "trigger"
+    FEEDBACK = "feedback"
     ADMIN = "admin"
 
 

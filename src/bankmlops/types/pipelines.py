@@ -94,3 +94,12 @@ class PipelineRun:
     tags: Mapping[str, str] = field(default_factory=empty_mapping)
     run_source: str = ""
     resubmitted_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedRuns:
+    """Old pipeline runs that nobody needs, oldest first: their ids, the bytes of their files, and how many as old are needed."""
+
+    run_ids: tuple[str, ...] = ()
+    bytes: int = 0
+    kept: int = 0

@@ -221,3 +221,17 @@ def test_resubmit(server: Server) -> None:
     again = server("POST", f"/runs/{run_id}/resubmit", {"from_step": "register"}).json()
     assert again["resubmitted_from"] == run_id
     assert [step.attempts for step in server.end(again["id"]).steps] == [0, 0, 0, 1]
+
+
+def test_old_runs(server: Server, submit: str) -> None:
+    """Old runs are found and deleted by their age in days, of which one is the least; that is in the audit log."""
+    run_id = server("POST", submit, {}).json()["Id"]
+    server.end(run_id)
+    assert server("GET", "/old-runs?days=1").json() == {"run_ids": [], "bytes": 0, "kept": 0}
+    assert server("POST", "/old-runs/prune", {"days": 1}).json() == {"run_ids": [], "bytes": 0, "kept": 0}
+    assert server("GET", f"/runs/{run_id}").status_code == 200
+    assert AuditLog(server.workspace).newest(1)[0].action == "prune"
+    for method, path, body in (("GET", "/old-runs?days=0.5", None), ("POST", "/old-runs/prune", {"days": 0})):
+        refused = server(method, path, body)
+        assert refused.status_code == 400
+        assert "days" in refused.json()["error"]["message"]

@@ -52,7 +52,7 @@ class Site:
         given = {name: limit for name, limit in limits.items() if limit}
         doors = Doors(Authenticator(TOKEN, self.tokens, self.sessions), leaving=self.leaving, **given)
         app = FastAPI()
-        for path in ("/", "/runs", "/ui", "/ui/page.js", SUBMIT):
+        for path in ("/", "/runs", "/ui", "/ui/page.js", "/feedback", SUBMIT):
             app.add_api_route(path, _echo, methods=["GET", "POST"])
         app.include_router(session_router(self.sessions))
         self.guard = Guard(app, doors)
@@ -115,12 +115,17 @@ def test_a_given_token_opens_until_it_is_revoked(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("scope", "statuses"),
-    [(TokenScope.READ, (200, 403, 403)), (TokenScope.TRIGGER, (200, 200, 403)), (TokenScope.ADMIN, (200, 200, 200))],
+    [
+        (TokenScope.READ, (200, 403, 403, 403)),
+        (TokenScope.TRIGGER, (200, 200, 403, 403)),
+        (TokenScope.FEEDBACK, (403, 403, 200, 403)),
+        (TokenScope.ADMIN, (200, 200, 200, 200)),
+    ],
 )
 def test_scopes(site: Site, scope: TokenScope, statuses: tuple[int, ...]) -> None:
-    """A token reads; reads and triggers what is published; or does everything."""
+    """A token reads; reads and triggers what is published; brings true labels and no more; or does everything."""
     bearer = {"Authorization": f"Bearer {site.secret('ci', scope)}"}
-    asked = (("GET", "/runs"), ("POST", SUBMIT), ("POST", "/runs"))
+    asked = (("GET", "/runs"), ("POST", SUBMIT), ("POST", "/feedback"), ("POST", "/runs"))
     assert tuple(site(method, path, bearer).status_code for method, path in asked) == statuses
 
 

@@ -77,6 +77,15 @@ def test_no_store_yet(tmp_path: Path) -> None:
     assert not (tmp_path / "workspace").exists()
 
 
+def test_a_server_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an MLflow server is named, its address is told, and nothing is served or made here."""
+    monkeypatch.setenv("BANKMLOPS_MLFLOW_URI", "http://mlflow.example:5000")
+    done = _run(tmp_path / "workspace")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"BANKMLOPS_MLFLOW_URI names .* http://mlflow\.example:5000, and none are served here\n", done.stdout)
+    assert not (tmp_path / "workspace").exists()
+
+
 def test_a_busy_port(trained: Trained) -> None:
     """A port that is taken is named in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

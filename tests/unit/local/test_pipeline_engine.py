@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from dbos import DBOS
+from dbos._sys_db import SystemDatabase
 
 from bankmlops.errors import BackendUnavailableError, ConflictError, NotFoundError
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
+from bankmlops.local.pipelines.requests import StepRequest, StepResult
+from bankmlops.local.pipelines.training import find_automl_runs
+from bankmlops.local.pipelines.workflows import STEP_QUEUE, _StepCarrier
 from bankmlops.pipelines import from_config
 from bankmlops.runs import wait
 from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
@@ -145,6 +153,75 @@ def test_cancel(engine: PipelineEngine, trainer: Trainer) -> None:
     assert _end(engine, _start(engine)).status is RunStatus.COMPLETED
     assert [model.run_id for model in trainer.models] == ["AutoML_1"]
     assert engine.read(run.id).status is RunStatus.CANCELED
+
+
+class Gate:
+    """A place at which whoever passes first stands until it is opened."""
+
+    def __init__(self) -> None:
+        self._reached, self._open = threading.Event(), threading.Event()
+
+    def pass_by(self) -> None:
+        self._reached.set()
+        assert self._open.wait(60)
+
+    def await_somebody(self) -> None:
+        assert self._reached.wait(60)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    """A gate in a step's way: before its run enqueues it, in the middle of that transaction, behind it, or where it is taken."""
+    gate, enqueue = Gate(), DBOS.enqueue_workflow
+    insert, carry_out = SystemDatabase._insert_workflow_status, _StepCarrier.carry_out
+
+    def enqueued(queue: str, *given: Any) -> Any:
+        if queue == STEP_QUEUE and request.param == "before":
+            gate.pass_by()
+        handle = enqueue(queue, *given)
+        if queue == STEP_QUEUE and request.param == "behind":
+            gate.pass_by()
+        return handle
+
+    def inserted(database: SystemDatabase, status: Any, *given: Any, **named: Any) -> Any:
+        if status["parent_workflow_id"] and request.param == "within":
+            gate.pass_by()
+        return insert(database, status, *given, **named)
+
+    def carried_out(carrier: _StepCarrier, asked: StepRequest) -> StepResult:
+        if request.param == "taken":
+            gate.pass_by()
+        return carry_out(carrier, asked)
+
+    monkeypatch.setattr(DBOS, "enqueue_workflow", enqueued)
+    monkeypatch.setattr(SystemDatabase, "_insert_workflow_status", inserted)
+    monkeypatch.setattr(_StepCarrier, "carry_out", carried_out)
+    yield gate
+    gate.open()
+
+
+@pytest.mark.parametrize("gate", ["before", "within", "behind", "taken"], indirect=True)
+def test_cancel_against_enqueue(engine: PipelineEngine, trainer: Trainer, gate: Gate) -> None:
+    """A run that is canceled in the very moment in which a step of it is enqueued, or taken, does not go on."""
+    trainer.hold()
+    run = _start(engine)
+    gate.await_somebody()
+    with ThreadPoolExecutor(1) as thread:
+        canceled = thread.submit(engine.cancel, run.id)
+        futures.wait([canceled], timeout=0.5)  # it may have to wait for the transaction, and for a step that is faster
+        gate.open()
+        assert canceled.result(60).status is RunStatus.CANCELED
+    trainer.go_on()
+    assert _end(engine, _start(engine)).status is RunStatus.COMPLETED
+    assert len(trainer.models) == 1
+    assert {each.status for each in find_automl_runs(trainer, run.id)} <= {RunStatus.CANCELED}  # type: ignore[arg-type]
+    after = engine.read(run.id)
+    assert after.status is RunStatus.CANCELED
+    assert not {step.status for step in after.steps} & {RunStatus.RUNNING, RunStatus.FAILED}
+    assert after.steps[-1].status is RunStatus.NOT_STARTED
 
 
 def test_cancel_what_ended(engine: PipelineEngine, trainer: Trainer) -> None:

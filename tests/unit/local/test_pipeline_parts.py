@@ -112,6 +112,7 @@ def test_a_model_is_not_better_than_itself(context: StepContext, trained: Traine
         evaluate(_with(context, **asked), {})
     outputs = evaluate(_with(context, **asked, otherwise="stop"), {})
     assert (outputs["passed"], float(outputs["difference"]), outputs["champion"]) == ("false", 0.0, champion)
+    assert outputs["refusal"].startswith(f"not better than {champion} beyond noise (log_loss ")
 
 
 def test_the_first_of_its_name_passes(context: StepContext, trained: Trained) -> None:

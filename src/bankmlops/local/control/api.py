@@ -3,8 +3,9 @@
 Other parts of the server join it as routers: a module that has `def NAME_router(...) -> APIRouter`, named in `room`.
 What such a router need not do, since the guard did it before (`guard`): authenticate, check Host, Origin, scope and rate,
 and bound the body. It finds its caller in `request.state.caller`. GET wants the scope `read`, `POST .../submit` of what is
-published `trigger`, everything else `admin`. Data goes under paths of its own (`/runs`, `/schedules`); under `/ui` stand the
-page's own files alone, which everybody on this machine may read. A page authenticates by a session (`session_api`).
+published `trigger`, `POST /feedback` `feedback`, everything else `admin`. Data goes under paths of its own (`/runs`,
+`/schedules`); under `/ui` stand the page's own files alone, which everybody on this machine may read. A page authenticates by a
+session (`session_api`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request
@@ -72,6 +74,13 @@ class Resubmission(BaseModel):
     from_step: Annotated[str, Field(max_length=64)] = ""
 
 
+class Pruning(BaseModel):
+    """Runs that ended as many days ago, or more."""
+
+    model_config = ConfigDict(extra="forbid")
+    days: Annotated[float, Field(ge=1, le=36500)]
+
+
 class ControlApi:
     """The operations behind the routes on pipelines and runs."""
 
@@ -122,6 +131,16 @@ class ControlApi:
         self._note(request, "resubmit", f"run {run_id}", f"from {body.from_step}" if body.from_step else "")
         return to_document(self._engine.resubmit(run_id, body.from_step))
 
+    def find_prunable(self, days: Annotated[float, Query(ge=1, le=36500)]) -> object:
+        """The old runs that nobody needs."""
+        return to_document(self._engine.find_prunable(_days_ago(days)))
+
+    def prune(self, body: Pruning, request: Request) -> object:
+        """Delete the old runs that nobody needs."""
+        pruned = self._engine.prune(_days_ago(body.days))
+        self._note(request, "prune", "pipeline runs", f"{len(pruned.run_ids)} that ended {body.days:g} days ago or before")
+        return to_document(pruned)
+
     def _note(self, request: Request, action: str, subject: str, detail: str = "") -> None:
         asker = asker_of(request)
         self._audit.record(asker.actor, action, subject, asker.origin, detail)
@@ -147,6 +166,8 @@ def create_app(api: ControlApi, doors: Doors, routers: Sequence[APIRouter] = ())
     _route(app, "POST", "/runs", api.submit)
     _route(app, "GET", "/runs", api.list_runs)
     _route(app, "GET", "/runs/{run_id}", api.get_run)
+    _route(app, "GET", "/old-runs", api.find_prunable)
+    _route(app, "POST", "/old-runs/prune", api.prune)
     _route(app, "POST", "/runs/{run_id}/cancel", api.cancel_run)
     _route(app, "POST", "/runs/{run_id}/resubmit", api.resubmit_run)
     for router in routers:
@@ -167,6 +188,10 @@ def asker_of(request: Request) -> Asker:
 
 def _route(app: FastAPI, method: str, path: str, operation: Callable[..., object]) -> None:
     app.add_api_route(path, operation, methods=[method], response_model=None)
+
+
+def _days_ago(days: float) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def _run_id(thing_id: str, key: str | None) -> str:

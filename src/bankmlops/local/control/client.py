@@ -64,7 +64,15 @@ class ControlClient:
 def _read(answer: httpx.Response) -> Any:
     if answer.is_success:
         return answer.json()
-    raise _ERRORS.get(answer.status_code, BackendUnavailableError)(_message(answer))
+    if answer.status_code in _ERRORS:
+        raise _ERRORS[answer.status_code](_message(answer))
+    raise BackendUnavailableError(_message(answer), _retry_seconds(answer))
+
+
+def _retry_seconds(answer: httpx.Response) -> float | None:
+    """What the server's Retry-After says; it gives whole seconds."""
+    given = answer.headers.get("retry-after", "")
+    return float(given) if given.isdecimal() else None
 
 
 def _message(answer: httpx.Response) -> str:

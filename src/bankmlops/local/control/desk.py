@@ -1,4 +1,4 @@
-"""What only the owner of a workspace does with its control server: give tokens, take them back, and read who did what."""
+"""What only the owner of a workspace does with its control server: give tokens, read who did what, delete old runs."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from pathlib import Path
 from bankmlops.control_desk import ControlDesk
 from bankmlops.errors import InvalidRequestError
 from bankmlops.local.control.audit import MAXIMUM_ENTRIES, AuditLog
+from bankmlops.local.control.client import ControlClient
+from bankmlops.local.control.files import ControlFiles
 from bankmlops.local.control.tokens import ControlTokens
+from bankmlops.local.pipelines.documents import from_document
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import AccessToken, AuditEntry, NewAccessToken, TokenScope
+from bankmlops.types import AccessToken, AuditEntry, NewAccessToken, PrunedRuns, TokenScope
 
 
 class LocalControlDesk(ControlDesk):
-    """One workspace's tokens and audit log; the server need not run."""
+    """One workspace's tokens and audit log, for which the server need not run, and its old runs, for which it must."""
 
     def __init__(self, folder: Path) -> None:
         workspace = LocalWorkspace(folder)
         self._tokens = ControlTokens(workspace)
         self._audit = AuditLog(workspace)
+        self._client = ControlClient(ControlFiles(workspace))
 
     def create_token(self, name: str, scope: TokenScope, days: float | None) -> NewAccessToken:
         """A token with its secret, which is told this once. Raises as `ControlTokens.create` does."""
@@ -42,3 +46,11 @@ class LocalControlDesk(ControlDesk):
         if not 1 <= limit <= MAXIMUM_ENTRIES:
             raise InvalidRequestError(f"--last {limit} can't serve; give 1 to {MAXIMUM_ENTRIES:,}")
         return self._audit.newest(limit)
+
+    def find_prunable_runs(self, days: float) -> PrunedRuns:
+        """The old pipeline runs that nobody needs, as the control server finds them."""
+        return from_document(PrunedRuns, self._client.get(f"/old-runs?days={days:g}"))
+
+    def prune_runs(self, days: float) -> PrunedRuns:
+        """Have the control server delete them."""
+        return from_document(PrunedRuns, self._client.post("/old-runs/prune", {"days": days}))

@@ -40,6 +40,7 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _SAFE_METHODS = ("GET", "HEAD")
 _PAGE = "/ui"
 _SESSION = "/session"
+_FEEDBACK = "/feedback"
 _TRIGGER = re.compile(r"/(pipelines|pipeline-endpoints)/[^/]+/submit")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -153,9 +154,11 @@ class Guard:
 
 
 def required_scope(method: str, path: str) -> TokenScope:
-    """What a request wants of its caller: reading, a trigger of what is published, or, for anything else, everything."""
+    """What a request wants of its caller: reading, a trigger of what is published, true labels, or, for the rest, everything."""
     if method in _SAFE_METHODS or path == _SESSION or path.startswith(f"{_SESSION}/"):
         return TokenScope.READ
+    if method == "POST" and path == _FEEDBACK:
+        return TokenScope.FEEDBACK
     return TokenScope.TRIGGER if method == "POST" and _TRIGGER.fullmatch(path) else TokenScope.ADMIN
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bankmlops.errors import NotFoundError
 from bankmlops.local.control.sessions import Sessions
@@ -11,6 +12,14 @@ from bankmlops.local.control.tokens import PREFIX, ControlTokens
 from bankmlops.types import TokenScope
 
 _SCHEME = "Bearer "
+_OPENS = MappingProxyType(
+    {
+        TokenScope.READ: frozenset({TokenScope.READ}),
+        TokenScope.TRIGGER: frozenset({TokenScope.READ, TokenScope.TRIGGER}),
+        TokenScope.FEEDBACK: frozenset({TokenScope.FEEDBACK}),
+        TokenScope.ADMIN: frozenset(TokenScope),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +32,7 @@ class Caller:
 
     def may(self, scope: TokenScope) -> bool:
         """Whether its scope opens what wants `scope`."""
-        order = tuple(TokenScope)
-        return order.index(self.scope) >= order.index(scope)
+        return scope in _OPENS[self.scope]
 
 
 OWNER = Caller("workspace token", TokenScope.ADMIN)

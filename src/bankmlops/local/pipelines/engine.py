@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -19,6 +20,7 @@ from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequ
 from bankmlops.local.pipelines.database import PipelineDatabase
 from bankmlops.local.pipelines.documents import to_document
 from bankmlops.local.pipelines.executor import Executor
+from bankmlops.local.pipelines.pruning import RunPruner
 from bankmlops.local.pipelines.requests import RunRequest, read_request
 from bankmlops.local.pipelines.runs import RunSources, read_run
 from bankmlops.local.pipelines.sources import check_sources
@@ -27,7 +29,7 @@ from bankmlops.local.pipelines.workflows import RUN_QUEUE, RUN_WORKFLOW, STEP_WO
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import check_pipeline
 from bankmlops.pipelines.parameters import assign
-from bankmlops.types import PipelineRun, RunStatus
+from bankmlops.types import PipelineRun, PrunedRuns, RunStatus
 
 __all__ = ["PipelineEngine", "RunRequest"]
 
@@ -60,6 +62,7 @@ class PipelineEngine:
         self.executor = Executor(database)
         self._workflow = define_workflows(workspace, backend)
         self._entrance = threading.Lock()
+        self._pruner = RunPruner(workspace, backend)
 
     def launch(self) -> None:
         """Take up the unfinished runs and take new ones."""
@@ -129,6 +132,19 @@ class PipelineEngine:
             if not trained.status.is_final:
                 self._backend().cancel_run(trained.id)
         return self.read(run_id)
+
+    @_reporting
+    def find_prunable(self, before: datetime) -> PrunedRuns:
+        """The runs that ended before this moment and that nobody needs; see `pruning`."""
+        return self._pruner.find(before)
+
+    @_reporting
+    def prune(self, before: datetime) -> PrunedRuns:
+        """Delete them: no run begins meanwhile, which might need one."""
+        with self._entrance:
+            found = self._pruner.find(before)
+            self._pruner.delete(found)
+        return found
 
     def _read(self, runs: Sequence[WorkflowStatus]) -> Sequence[PipelineRun]:
         """All steps of all these runs come in one query; only those that are not done need another look each."""

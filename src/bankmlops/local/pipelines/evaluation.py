@@ -10,6 +10,7 @@ from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.local.datasets import Datasets
 from bankmlops.local.pipelines.steps import Outputs, StepContext
 from bankmlops.local.pipelines.training import dataset_of, model_of
+from bankmlops.pipelines.progress import REFUSAL
 from bankmlops.types import Dataset, Model, Run
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def evaluate(context: StepContext, _outputs: Outputs) -> Outputs:
     _check(context)
     run = context.backend.get_run(context.inputs["automl_run_id"])
     outputs = _compared(context, run) if "champion" in context.inputs else _scored(context, run)
-    refusal = outputs.pop("refusal", "")
+    refusal = outputs.get(REFUSAL, "")
     if refusal and context.inputs.get("otherwise", _FAIL) == _FAIL:
         raise RunFailedError(refusal)
     context.log(refusal or "the model goes on")
@@ -57,7 +58,7 @@ def _below_minimum(context: StepContext, metric: str, score: float) -> dict[str,
     minimum = context.inputs.get("minimum")
     if minimum is None or score >= minimum:
         return {}
-    return {"refusal": f"{metric} is {score:.4f}, below the gate of {minimum:g}: no model was registered"}
+    return {REFUSAL: f"{metric} is {score:.4f}, below the gate of {minimum:g}: no model was registered"}
 
 
 def _score_on(context: StepContext, run: Run, metric: str) -> float:
@@ -82,7 +83,7 @@ def _compared(context: StepContext, run: Run) -> dict[str, str]:
     if comparison.is_better:
         return {**known, **_below_minimum(context, comparison.metric, comparison.challenger)}
     said = f"{comparison.metric} {comparison.challenger:.4f} against {comparison.champion:.4f}, {comparison.rows} rows"
-    return {**known, "refusal": f"not better than {named} beyond noise ({said}, difference {known['interval']})"}
+    return {**known, REFUSAL: f"not better than {named} beyond noise ({said}, difference {known['interval']})"}
 
 
 def _compare(context: StepContext, run: Run, champion: Model) -> Comparison:

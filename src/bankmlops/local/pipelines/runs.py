@@ -23,7 +23,7 @@ from bankmlops.local.pipelines.workflows import step_workflow_id
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Step
 from bankmlops.pipelines.parameters import assign
-from bankmlops.pipelines.progress import stopped_by_gate
+from bankmlops.pipelines.progress import why_stopped
 from bankmlops.types import PipelineRun, RunStatus, StepRun
 
 _STATUS = MappingProxyType(
@@ -90,13 +90,13 @@ class _StepReader:
         self._run_id = run_id
         self._recorded = recorded
         self._sources = sources
-        self._stopped = stopped_by_gate(request.pipeline, self._done(request))
+        self._stopped = why_stopped(request.pipeline, self._done(request))
 
     def step_run(self, step: Step) -> StepRun:
         """One step, begun or not."""
         status = self._status(step.name)
         if status is None:
-            reason = "a gate before it let nothing through" if step.name in self._stopped else ""
+            reason = self._stopped.get(step.name, "")[:_ERROR_CHARACTERS]
             return StepRun(step.name, RunStatus.NOT_STARTED, kind=step.kind, depends_on=step.depends_on, reason=reason)
         if status.status == "SUCCESS":
             return _completed(step, status, _result(status))

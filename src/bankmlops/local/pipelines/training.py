@@ -22,7 +22,7 @@ _VERSIONS_LOOKED_AT = 100
 
 def find_automl_runs(backend: Backend, run_id: str) -> list[Run]:
     """The AutoML runs that the pipeline run started."""
-    return [run for run in backend.list_runs() if run.tags.get(PIPELINE_RUN_TAG) == run_id]
+    return list(backend.list_runs({PIPELINE_RUN_TAG: run_id}))
 
 
 def dataset_of(backend: Backend, reference: str) -> Dataset:
@@ -65,8 +65,7 @@ def register(context: StepContext, _outputs: Outputs) -> Outputs:
 
 
 def _find_marked(backend: Backend, marks: Mapping[str, str]) -> Run | None:
-    found = find_automl_runs(backend, marks[PIPELINE_RUN_TAG])
-    return next((run for run in found if marks.items() <= run.tags.items()), None)
+    return next(iter(backend.list_runs(marks)), None)
 
 
 def _config(context: StepContext, marks: Mapping[str, str]) -> AutoMLConfig:

@@ -22,6 +22,7 @@ from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictEr
 from bankmlops.local.disk import disk_errors
 from bankmlops.local.log_tail import last_lines
 from bankmlops.local.loopback import OPTIONS
+from bankmlops.local.shared import MLFLOW_VARIABLE, mlflow_server
 from bankmlops.local.training.mlflow_links import announce_pages, first_page
 from bankmlops.local.training.mlflow_store import silence, store_exists
 from bankmlops.local.workspace import LocalWorkspace
@@ -33,7 +34,10 @@ _POLL_SECONDS = 0.2
 
 
 def main() -> int:
-    """Serve until Ctrl-C or SIGTERM: exit code 0; 1 with one line on stderr where it could not start."""
+    """Serve until Ctrl-C or SIGTERM: exit code 0, at once where a server elsewhere has the pages.
+
+    1 with one line on stderr where it could not start.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m bankmlops.local.training.mlflow_ui", description="MLflow's pages on a workspace."
     )
@@ -53,6 +57,9 @@ def main() -> int:
 
 
 def _serve(workspace: LocalWorkspace, wanted_port: int) -> None:
+    if elsewhere := mlflow_server():
+        print(f"{MLFLOW_VARIABLE} names the MLflow server: its pages are at {elsewhere}, and none are served here")  # noqa: T201
+        return
     if not store_exists(workspace):
         raise NotFoundError(
             f"workspace {workspace.folder} has no MLflow store yet; the first AutoML run makes it: `make local-e2e`, "

@@ -1,0 +1,166 @@
+"""Old pipeline runs on the real engine: which ones nobody needs, and what is left when they are gone."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from dbos import DBOS
+
+from bankmlops.errors import NotFoundError
+from bankmlops.local.pipelines import pruning
+from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
+from bankmlops.local.pipelines.sources import keep_sources
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.pipelines import Pipeline, Step
+from bankmlops.runs import wait
+from bankmlops.types import PipelineRun, PrunedRuns, RunStatus
+from support.trainer import PIPELINE, Trainer, launched
+
+pytestmark = pytest.mark.slow
+
+SOURCE = """
+import pathlib, time
+
+def write(text):
+    pathlib.Path("note.txt").write_text(text)
+    return {"note": pathlib.Path("note.txt")}
+
+def hold(note, marker):
+    while not pathlib.Path(marker).exists():
+        time.sleep(0.02)
+"""
+
+
+class Runs:
+    """An engine with runs that write files."""
+
+    def __init__(self, engine: PipelineEngine, trainer: Trainer, folder: Path) -> None:
+        self.engine = engine
+        self.trainer = trainer
+        self.workspace = LocalWorkspace(folder / "workspace")
+        self.folder = folder
+        (folder / "steps.py").write_text(SOURCE)
+
+    def step(self, name: str, function: str, inputs: dict[str, str], *outputs: str) -> Step:
+        return Step(name, "function", inputs, outputs, function=f"steps:{function}", source=str(self.folder / "steps.py"))
+
+    def start(self, pipeline: Pipeline) -> str:
+        return self.engine.start(str(uuid.uuid4()), RunRequest(keep_sources(self.workspace, pipeline))).id
+
+    def run(self, pipeline: Pipeline) -> str:
+        run = self.end(self.start(pipeline))
+        assert run.status is RunStatus.COMPLETED, run.error
+        return run.id
+
+    def write(self, name: str, text: str) -> str:
+        """A run of a pipeline of one step, which writes a file."""
+        return self.run(Pipeline(name, (self.step("write", "write", {"text": text}, "note"),)))
+
+    def end(self, run_id: str) -> PipelineRun:
+        return wait(self.engine.read, run_id, timeout_seconds=60, poll_seconds=0.05)
+
+    def files(self, run_id: str) -> Path:
+        return self.workspace.path_of("pipeline-runs", run_id)
+
+    def results(self, run_id: str) -> int:
+        with self.workspace.database() as database:
+            found = database.execute("SELECT count(*) FROM pipeline_results WHERE run_id = ?", (run_id,)).fetchone()
+        return int(found[0])
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    folder, trainer = tmp_path_factory.mktemp("pruning"), Trainer()
+    with launched(folder / "dbos.sqlite", trainer) as engine:
+        yield Runs(engine, trainer, folder)
+
+
+@pytest.fixture
+def runs(shared: Runs) -> Runs:
+    """Without the runs of the tests before."""
+    with shared.workspace.database() as database:
+        database.execute("DELETE FROM pipeline_results")
+    shared.trainer.runs, shared.trainer.models = [], []
+    shared.engine.prune(_now())
+    return shared
+
+
+def _now() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_what_nobody_needs(runs: Runs) -> None:
+    """Of a pipeline's runs the newest result stays and is reused; the others are found, then deleted with all that is of them."""
+    first, second, third = (runs.write("notes", text) for text in ("a", "b", "c"))
+    assert runs.engine.find_prunable(_now() - timedelta(days=1)) == PrunedRuns()
+    found = runs.engine.find_prunable(_now())
+    assert (found.run_ids, found.kept) == ((first, second), 1)
+    assert found.bytes >= sum(path.stat().st_size for path in runs.files(first).rglob("note.txt")) > 0
+    assert runs.engine.read(first).status is RunStatus.COMPLETED
+    assert runs.engine.prune(_now()) == found
+    for gone in (first, second):
+        with pytest.raises(NotFoundError):
+            runs.engine.read(gone)
+        assert not runs.files(gone).exists()
+        assert runs.results(gone) == 0
+        assert DBOS.list_workflows(workflow_id_prefix=gone) == []
+    assert runs.engine.read(runs.write("notes", "c")).steps[0].reused_from == third
+    assert runs.engine.read(runs.write("notes", "a")).steps[0].reused_from == ""
+
+
+def test_what_a_younger_run_took_over(runs: Runs) -> None:
+    """A run whose result a younger one reused stays as long as that one."""
+    first = runs.write("notes", "a")
+    second = runs.write("notes", "b")
+    before = datetime.now(UTC)
+    time.sleep(1.1)  # DBOS keeps whole seconds
+    assert runs.engine.read(runs.write("notes", "a")).steps[0].reused_from == first
+    assert runs.engine.find_prunable(before) == PrunedRuns((), 0, 2)
+    third = runs.write("notes", "c")
+    assert runs.engine.prune(_now()).run_ids[:2] == (first, second)
+    assert runs.engine.read(third)
+
+
+def test_what_is_at_work(runs: Runs) -> None:
+    """While a pipeline runs, none of its results goes; when it has ended they may."""
+    first = runs.write("notes", "a")
+    second = runs.write("notes", "b")
+    marker = runs.folder / uuid.uuid4().hex
+    write = runs.step("write", "write", {"text": "c"}, "note")
+    hold = runs.step("hold", "hold", {"note": "${{ steps.write.outputs.note }}", "marker": str(marker)})
+    held = runs.start(Pipeline("notes", (write, hold)))
+    assert runs.engine.prune(_now()) == PrunedRuns((), 0, 2)
+    marker.touch()
+    assert runs.end(held).status is RunStatus.COMPLETED
+    assert runs.engine.prune(_now()).run_ids == (first, second)
+
+
+def test_what_made_a_model(runs: Runs) -> None:
+    """A run stays while the version that it registered is there."""
+    first, second = runs.run(PIPELINE), runs.run(PIPELINE)
+    assert runs.engine.find_prunable(_now()) == PrunedRuns((), 0, 2)
+    del runs.trainer.models[0]
+    assert runs.engine.prune(_now()).run_ids == (first,)
+    assert runs.engine.read(second)
+
+
+def test_a_run_that_came_to_nothing(runs: Runs) -> None:
+    """A run that failed leaves nothing that another needs."""
+    failed = runs.end(runs.start(Pipeline("broken", (runs.step("write", "nobody", {"text": "a"}, "note"),))))
+    assert failed.status is RunStatus.FAILED
+    assert runs.files(failed.id).exists()
+    assert runs.engine.prune(_now()).run_ids == (failed.id,)
+    assert not runs.files(failed.id).exists()
+
+
+def test_a_few_at_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call deletes so many and no more, the oldest first; older ones that stay are not in its way."""
+    monkeypatch.setattr(pruning, "_AT_ONCE", 1)
+    runs.run(PIPELINE)
+    first, second, _ = (runs.write("notes", text) for text in ("a", "b", "c"))
+    assert [runs.engine.prune(_now()).run_ids for _ in range(3)] == [(first,), (second,), ()]

@@ -13,6 +13,7 @@ from typing import Any
 from bankmlops.automl.lightgbm_library import load_lightgbm
 
 Parameters = Mapping[str, float]
+TREES = "n_estimators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Dimension:
 class Algorithm:
     """A learner. `starts` are tried in order before the search leaves them; the first is the search's centre.
 
-    `build(parameters, seed, threads)` makes an unfitted scikit-learn classifier. A `boosted` one takes `n_estimators` as the most
-    that it may grow, and stops when the held-out loss does. One that is not `random` is the same with every seed.
+    `build(parameters, seed, threads)` makes an unfitted scikit-learn classifier. One with `rounds`, the parameter that says how
+    many it has at most, stops when the held-out loss does. One that is not `random` is the same with every seed.
     `share` is how often it is searched on, going by what its fits cost, beside one that boosts and scores alike.
     """
 
@@ -38,10 +39,15 @@ class Algorithm:
     space: Mapping[str, Dimension]
     starts: tuple[Parameters, ...]
     build: Callable[[Parameters, int, int], Any]
-    boosted: bool = False
+    rounds: str = ""
     random: bool = True
     share: float = 1.0
     fixed: Parameters = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def boosted(self) -> bool:
+        """Whether its rounds are trees, of which more are needed where steps are smaller."""
+        return self.rounds == TREES
 
     def settle(self, parameters: Parameters) -> dict[str, float]:
         """The parameters within the space, whole where they must be, with the fixed ones."""
@@ -95,6 +101,14 @@ def _logistic_regression(parameters: Parameters, seed: int, threads: int) -> Any
     return make_pipeline(StandardScaler(), LogisticRegression(**parameters, max_iter=300, random_state=seed))
 
 
+def _network(parameters: Parameters, seed: int, threads: int) -> Any:
+    from bankmlops.automl.network.estimator import TabMClassifier
+
+    whole = ("n_blocks", "d_block", "d_embedding", "k", "n_bins", "epochs")
+    settled: dict[str, Any] = {name: int(value) if name in whole else value for name, value in parameters.items()}
+    return TabMClassifier(**settled, random_state=seed, n_jobs=threads)
+
+
 _FOREST_SPACE = {
     "n_estimators": Dimension(30, 100, log=True, integer=True),
     "max_depth": Dimension(4, 18, integer=True),
@@ -142,7 +156,7 @@ ALGORITHMS = (
             },
         ),
         build=_lightgbm,
-        boosted=True,
+        rounds=TREES,
         fixed={"n_estimators": 3000},
     ),
     Algorithm(
@@ -168,7 +182,7 @@ ALGORITHMS = (
             },
         ),
         build=_xgboost,
-        boosted=True,
+        rounds=TREES,
         fixed={"n_estimators": 3000},
     ),
     Algorithm(
@@ -187,13 +201,40 @@ ALGORITHMS = (
     ),
 )
 
-ALGORITHM_NAMES = tuple(algorithm.name for algorithm in ALGORITHMS)
+NETWORK = Algorithm(
+    name="TabMClassifier",
+    space={
+        "learning_rate": Dimension(5e-4, 8e-3, log=True),
+        "n_blocks": Dimension(1, 3, integer=True),
+        "d_block": Dimension(48, 256, log=True, integer=True),
+        "dropout": Dimension(0.0, 0.4),
+        "d_embedding": Dimension(4, 24, log=True, integer=True),
+        "weight_decay": Dimension(1e-4, 0.3, log=True),
+    },
+    starts=(
+        {
+            "learning_rate": 0.004,
+            "n_blocks": 2,
+            "d_block": 128,
+            "dropout": 0.1,
+            "d_embedding": 8,
+            "weight_decay": 0.01,
+        },
+    ),
+    build=_network,
+    rounds="epochs",
+    share=0.3,
+    fixed={"k": 8, "n_bins": 16, "epochs": 100},
+)
+
+ALGORITHM_NAMES = tuple(algorithm.name for algorithm in ALGORITHMS)  # without the network, which has to be asked for
 # Whose next starting point is tried when: the quickest first, so that there is a model whatever happens, then the strongest.
 START_ORDER = (
     "LogisticRegression",
     "LightGBM",
     "XGBoostClassifier",
     "LightGBM",
+    NETWORK.name,
     "RandomForest",
     "ExtremeRandomTrees",
 )
@@ -202,5 +243,5 @@ STACK_ENSEMBLE = "StackEnsemble"
 
 
 def algorithm_named(name: str) -> Algorithm:
-    """The algorithm of this name, which must be one of `ALGORITHM_NAMES`."""
-    return next(algorithm for algorithm in ALGORITHMS if algorithm.name == name)
+    """The algorithm of this name, which must be one of `ALGORITHM_NAMES` or the network's."""
+    return next(algorithm for algorithm in (*ALGORITHMS, NETWORK) if algorithm.name == name)

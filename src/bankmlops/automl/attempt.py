@@ -23,7 +23,7 @@ Array = numpy.ndarray[Any, Any]
 class Contender:
     """A completed trial with what an ensemble and a refit need.
 
-    `probabilities` float32 [scored rows, classes] are what each row got while it was held out; `rounds` are a boosted one's.
+    `probabilities` float32 [scored rows, classes] are what each row got while it was held out; `rounds` are 0 where it has none.
     """
 
     trial: Trial
@@ -74,7 +74,7 @@ def ratio(attempt: Attempt, best: Attempt) -> float:
 def contender_of(attempt: Attempt, table: Table, primary_metric: str) -> Contender:
     """The completed attempt as it stands on the leaderboard."""
     probabilities = _held_out(attempt, table)
-    metrics = classification_metrics(table.scored_labels, probabilities)
+    metrics = classification_metrics(table.scored_labels, probabilities, table.positive)
     rounds = round(numpy.mean([result.rounds for result in attempt.results.values()]))
     trial = Trial(
         iteration=attempt.proposal.number,
@@ -107,6 +107,6 @@ def _held_out(attempt: Attempt, table: Table) -> Array:
 
 def _shown(proposal: Proposal, rounds: int) -> dict[str, str]:
     parameters = dict(proposal.parameters)
-    if proposal.algorithm.boosted and rounds:
-        parameters["n_estimators"] = rounds
+    if proposal.algorithm.rounds and rounds:
+        parameters[proposal.algorithm.rounds] = rounds
     return {name: f"{value:g}" for name, value in parameters.items()}

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bankmlops.automl.algorithms import ALGORITHM_NAMES
+from bankmlops.automl.algorithms import ALGORITHM_NAMES, NETWORK
 from bankmlops.automl.trials_on_disk import find_trials
 
 _FILE = "earlier.json"
@@ -63,7 +63,7 @@ def take_over(folder: Path, from_folder: Path) -> None:
 def configurations(folder: Path, best_first: Sequence[int]) -> tuple[tuple[str, dict[str, float]], ...]:
     """Those of the trials whose numbers are given, a few of each learner."""
     found = {trial.number: trial for trial in find_trials(folder)}
-    counts = dict.fromkeys(ALGORITHM_NAMES, 0)
+    counts = dict.fromkeys((*ALGORITHM_NAMES, NETWORK.name), 0)
     chosen = []
     for number in best_first:
         trial = found.get(number)

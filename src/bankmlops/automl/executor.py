@@ -21,6 +21,8 @@ from bankmlops.errors import RunFailedError
 
 Array = numpy.ndarray[Any, Any]
 _CHUNK = 1 << 16
+# One thread a library, since tasks run beside each other; where a learner is given more, they wait without spinning.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Executor(Protocol):
@@ -39,6 +41,10 @@ class Executor(Protocol):
     def running(self) -> int:
         """How many tasks have begun and not ended."""
 
+    @property
+    def slots(self) -> int:
+        """How many tasks there are processors for."""
+
 
 @contextmanager
 def processes(folder: Path, matrix: Array, labels: Array, folds: Array) -> Iterator[ProcessExecutor]:
@@ -50,7 +56,7 @@ def processes(folder: Path, matrix: Array, labels: Array, folds: Array) -> Itera
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
-        env=_environment(),
+        env={**os.environ, **ONE_THREAD},
     )
     commands, reports = cast("IO[bytes]", nursery.stdin), cast("IO[bytes]", nursery.stdout)
     try:
@@ -81,6 +87,11 @@ class ProcessExecutor:
     def running(self) -> int:
         """How many tasks have begun and not ended."""
         return len(self._running)
+
+    @property
+    def slots(self) -> int:
+        """How many tasks there are processors for: those that this process may use."""
+        return len(os.sched_getaffinity(0))
 
     def submit(self, task: FitTask) -> None:
         """Begin the task. Raises `RunFailedError` where the nursery is gone."""
@@ -137,9 +148,3 @@ def _end(nursery: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         nursery.kill()
         nursery.wait()
-
-
-def _environment() -> dict[str, str]:
-    """One thread a library, since tasks run beside each other; where a learner is given more, they wait without spinning."""
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(threads, "1"), "OMP_WAIT_POLICY": "PASSIVE"}

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from bankmlops.automl.algorithms import algorithm_named
+from bankmlops.automl.algorithms import NETWORK, algorithm_named
+from bankmlops.automl.devices import parameters_on
 from bankmlops.automl.lightgbm_library import load_lightgbm
 from bankmlops.automl.tasks import FitTask
 
@@ -19,7 +20,7 @@ SMALLEST_PROBABILITY = 1e-7
 
 
 class Fitted(NamedTuple):
-    """`probabilities` float32 [held-out rows, classes], and how many rounds a boosted learner kept (0 for the others)."""
+    """`probabilities` float32 [held-out rows, classes], and how many rounds were kept by a learner that has such (0: others)."""
 
     probabilities: Array
     rounds: int
@@ -27,7 +28,7 @@ class Fitted(NamedTuple):
 
 
 def fit(task: FitTask, matrix: Array, labels: Array) -> Any:
-    """The fitted estimator, on every row given; boosting ends early where its seconds are over."""
+    """The fitted estimator, of public classes, on every row given; boosting and training end early where its seconds are over."""
     estimator = _unfitted(task)
     clock = _Clock(task.seconds)
     if task.algorithm == "LightGBM":
@@ -36,6 +37,8 @@ def fit(task: FitTask, matrix: Array, labels: Array) -> Any:
         estimator.set_params(callbacks=[_xgboost_stop(clock)])
         estimator.fit(matrix, labels, verbose=False)
         estimator.set_params(callbacks=None)
+    elif task.algorithm == NETWORK.name:
+        return estimator.fit(matrix, labels, is_over=clock.is_over).classifier_
     else:
         estimator.fit(matrix, labels)
     return estimator
@@ -47,6 +50,8 @@ def fit_and_score(task: FitTask, matrix: Array, labels: Array, held_out: Array, 
         estimator, rounds, stopped = _fit_lightgbm(task, matrix, labels, held_out, held_out_labels)
     elif task.algorithm == "XGBoostClassifier":
         estimator, rounds, stopped = _fit_xgboost(task, matrix, labels, held_out, held_out_labels)
+    elif task.algorithm == NETWORK.name:
+        estimator, rounds, stopped = _fit_network(task, matrix, labels, held_out, held_out_labels)
     else:
         estimator, rounds, stopped = fit(task, matrix, labels), 0, False
     found = estimator.predict_proba(held_out)
@@ -60,7 +65,9 @@ def _patience(task: FitTask) -> int:
 
 
 def _unfitted(task: FitTask) -> Any:
-    return algorithm_named(task.algorithm).build(task.parameters, task.seed, task.threads)
+    estimator = algorithm_named(task.algorithm).build(task.parameters, task.seed, task.threads)
+    on_device = parameters_on(task.device, task.algorithm)
+    return estimator.set_params(**on_device) if on_device else estimator
 
 
 def _for_all_classes(found: Array, codes: Array, classes: int) -> Array:
@@ -88,6 +95,12 @@ def _fit_xgboost(task: FitTask, matrix: Array, labels: Array, held_out: Array, h
     estimator.fit(matrix, labels, eval_set=[(held_out, held_out_labels)], verbose=False)
     rounds = estimator.get_booster().attributes().get("best_iteration", 0)  # missing where the first round was the last
     return estimator, int(rounds) + 1, clock.struck
+
+
+def _fit_network(task: FitTask, matrix: Array, labels: Array, held_out: Array, held_out_labels: Array) -> tuple[Any, int, bool]:
+    clock = _Clock(task.seconds)
+    estimator = _unfitted(task).fit(matrix, labels, eval_set=(held_out, held_out_labels), is_over=clock.is_over)
+    return estimator, estimator.epochs_, clock.struck
 
 
 class _Clock:

@@ -20,6 +20,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bankmlops.automl.algorithms import NETWORK
+from bankmlops.automl.network.library import import_network
+
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16
 _DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})  # exit codes of trials too
@@ -37,7 +40,7 @@ class Nursery:
     def __init__(self, folder: Path) -> None:
         import numpy
 
-        _import_learners()
+        import_learners()
         self._folder = folder
         self._matrix = numpy.load(folder / "matrix.npy", mmap_mode="r")
         self._labels = numpy.load(folder / "labels.npy")
@@ -72,6 +75,8 @@ class Nursery:
                 os.kill(pid, signal.SIGKILL)
 
     def _fork(self, task: dict[str, Any]) -> None:
+        if task["algorithm"] == NETWORK.name:
+            import_network()  # once, and not in each child; it starts no thread
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -120,7 +125,8 @@ class Nursery:
         sys.stdout.flush()
 
 
-def _import_learners() -> None:
+def import_learners() -> None:
+    """Import what fits take seconds to import, so that it is not the first fit that takes them."""
     import joblib  # noqa: F401
     import sklearn.ensemble
     import sklearn.linear_model

@@ -74,6 +74,7 @@ class Refit:
         fold_count: int,
         slots: int,
         seed: int,
+        device: str = "cpu",
     ) -> None:
         self._executor = executor
         self._folder = folder
@@ -82,6 +83,7 @@ class Refit:
         self._fold_count = fold_count
         self._slots = slots
         self._seed = seed
+        self._device = device
         self._steps = 1
         self._running: dict[str, tuple[FitTask, int]] = {}  # by name: the task, and the place of its contender
         self._fits: list[list[Fit]] = [[] for _ in contenders]
@@ -137,6 +139,7 @@ class Refit:
             self._seed + again * _SEED_STEP,
             max(self._slots // (len(self._contenders) * MAXIMUM_FITS), 1),
             seconds,
+            self._device,
         )
         self._begun[place] += 1
         self._running[task.name] = task, place
@@ -177,6 +180,8 @@ def _parameters(contender: Contender, fold_count: int, steps: int) -> dict[str, 
     if contender.proposal.algorithm.boosted:
         parameters["n_estimators"] = max(round(contender.rounds * fold_count / (fold_count - 1) * steps), 1)
         parameters["learning_rate"] /= steps
+    elif contender.proposal.algorithm.rounds:
+        parameters[contender.proposal.algorithm.rounds] = max(contender.rounds, 1)
     return parameters
 
 

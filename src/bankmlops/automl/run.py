@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,8 @@ import numpy
 from bankmlops.automl.attempt import Contender
 from bankmlops.automl.charts import write_charts
 from bankmlops.automl.earlier import EarlierRun, ScoreOverTime
-from bankmlops.automl.executor import Executor, processes
+from bankmlops.automl.engines import executor_of
+from bankmlops.automl.executor import Executor
 from bankmlops.automl.exporting import export_winner
 from bankmlops.automl.leaderboard import completed_best_first, write_leaderboard, write_metrics
 from bankmlops.automl.metrics import LOSSES
@@ -81,7 +81,7 @@ def run_automl(
     folder = outputs.parent / SEARCH_FOLDER
     outputs.mkdir(parents=True, exist_ok=True)
     open_search_folder(folder, table.fingerprint)
-    with processes(folder, table.matrix, table.labels, table.folds) as executor:
+    with executor_of(config, folder, table) as executor:
         asked = _Asked(config, outputs, listener, started, seconds, earlier)
         return _Run(asked, table, folder, executor).carry_out()
 
@@ -108,7 +108,7 @@ class _Run:
         self._table = table
         self._folder = folder
         self._executor = executor
-        self._slots = asked.config.max_concurrent_iterations or len(os.sched_getaffinity(0))
+        self._slots = asked.config.max_concurrent_iterations or executor.slots
         self._last_tick = 0.0
         self._load = 1.0
         self._stopped_early = ""
@@ -117,10 +117,10 @@ class _Run:
         self._over_time = ScoreOverTime(asked.earlier)
 
     def carry_out(self) -> Outcome:
-        preparing = Preparation(self._table, self._outputs, self._started + self._seconds / 2)
+        preparing = Preparation(self._table, self._config.dataset, self._outputs, self._started + self._seconds / 2)
         preparing.start()
         search = self._search()
-        preparing.join()
+        preparing.finish()
         ensembles = self._ensembles(search)
         winner = choose_winner(search.contenders, ensembles, self._config.primary_metric)
         winner, members = self._refit(winner)
@@ -215,7 +215,7 @@ class _Run:
     @cached_property
     def _judgement(self) -> Judgement:
         folds = self._table.crossed_folds[self._table.scored]
-        return Judgement(self._table.scored_labels, folds, self._config.primary_metric)
+        return Judgement(self._table.scored_labels, folds, self._config.primary_metric, self._table.positive)
 
     def _refit(self, winner: Choice) -> tuple[Choice, list[Member]]:
         """Fit the winner's members on all rows. Where one fails or takes too long, the best that the others can make wins."""
@@ -228,6 +228,7 @@ class _Run:
             fold_count=self._table.fold_count,
             slots=self._slots,
             seed=self._config.random_seed,
+            device=self._config.device,
         )
         members = refit.run(self._deadline - self._closing_seconds, self._deadline - _REPORT_SECONDS)
         if not members:

@@ -187,7 +187,8 @@ class Search:
                 parameters=attempt.proposal.parameters,
                 fold=fold,
                 seed=self._config.random_seed,
-                seconds=attempt.seconds_a_fold if algorithm.boosted else 0.0,
+                seconds=attempt.seconds_a_fold if algorithm.rounds else 0.0,
+                device=self._config.device,
             )
             attempt.asked += 1
             self._queue.append(task)

@@ -29,8 +29,8 @@ _RESULT, _PROBABILITIES, _ESTIMATOR, _GRAPH = "result.json", "probabilities.npy"
 class FitTask:
     """Fit `algorithm` with `parameters` without the rows of `fold`, and score these; or fit it on `ALL_ROWS`, and score all.
 
-    All rows are without those of a validation dataset. `seconds` bounds the boosting (0: not at all); what has grown by then is
-    the model.
+    All rows are without those of a validation dataset. `seconds` bounds the rounds (0: not at all); what there is by then is the
+    model. `device` is "cuda" where a GPU serves those that can use it.
     """
 
     name: str
@@ -40,11 +40,12 @@ class FitTask:
     seed: int
     threads: int = 1
     seconds: float = 0.0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """`probabilities` [rows of the fold, classes], empty after an error; `rounds` is how many a boosted learner kept.
+    """`probabilities` [rows of the fold, classes], empty after an error; `rounds` is how many a learner that has such kept.
 
     `seconds` are of the wall clock, `cpu_seconds` of the processor.
     """
@@ -125,7 +126,7 @@ def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Ar
             result = _fit_all(folder, task, matrix, labels, folds != IN_NO_FIT)
         else:
             result = _fit_fold(task, matrix, labels, folds)
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError) as error:
+    except (ValueError, ArithmeticError, MemoryError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         result = FitResult(time.perf_counter() - started, error=reason)
     write_result(folder, task, replace(result, cpu_seconds=time.process_time() - cpu))

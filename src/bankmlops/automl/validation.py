@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from bankmlops.automl.algorithms import ALGORITHM_NAMES
+from bankmlops.automl.algorithms import ALGORITHM_NAMES, NETWORK
+from bankmlops.automl.network.library import missing_packages
+from bankmlops.automl.ray_cluster import resolve_address
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, FeaturizationMode
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Device, Engine, FeaturizationMode
 
 PRIMARY_METRICS = (
     "accuracy",
@@ -39,19 +41,40 @@ def validate_config(config: AutoMLConfig) -> None:
         )
     _check_validation(config)
     _check_featurization(config)
+    _check_network(config)
+    _check_engine(config)
     allowed_algorithms(config)
 
 
 def allowed_algorithms(config: AutoMLConfig) -> tuple[str, ...]:
     """The algorithms that the configuration leaves to search; raises `InvalidRequestError` where it leaves none."""
+    names_there_are = (*ALGORITHM_NAMES, NETWORK.name) if config.enable_dnn else ALGORITHM_NAMES
     for field, names in (("allowed_models", config.allowed_models), ("blocked_models", config.blocked_models)):
         for name in names:
-            _check_choice(field, name, ALGORITHM_NAMES)
-    wanted = config.allowed_models or ALGORITHM_NAMES
-    left = tuple(name for name in ALGORITHM_NAMES if name in wanted and name not in config.blocked_models)
+            _check_choice(field, name, names_there_are)
+    wanted = config.allowed_models or names_there_are
+    left = tuple(name for name in names_there_are if name in wanted and name not in config.blocked_models)
     if not left:
         raise InvalidRequestError("allowed_models and blocked_models leave nothing to search; allow one more")
     return left
+
+
+def _check_network(config: AutoMLConfig) -> None:
+    if not config.enable_dnn:
+        if NETWORK.name in (*config.allowed_models, *config.blocked_models):
+            raise InvalidRequestError(f"{NETWORK.name} is among the learners with enable_dnn alone; set that too")
+        return
+    if missing := missing_packages():
+        raise InvalidRequestError(f"enable_dnn needs {' and '.join(missing)}: install bankmlops[deep], or leave it out")
+
+
+def _check_engine(config: AutoMLConfig) -> None:
+    if config.engine is Engine.RAY:
+        if config.device is Device.CUDA:
+            raise InvalidRequestError("device cuda: engine ray fits on processors alone; leave it out")
+        resolve_address(config.address)
+    elif config.address:
+        raise InvalidRequestError("address is a Ray cluster's, and the engine is local; set engine ray too")
 
 
 def _check_validation(config: AutoMLConfig) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bankmlops.azure.workspace import CREATED_BY
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Device, Featurization
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Device, Engine, Featurization
 
 MINIMUM_MINUTES = 15
 DEFAULT_SEED = AutoMLConfig.__dataclass_fields__["random_seed"].default
@@ -34,6 +34,10 @@ def check_config(config: AutoMLConfig) -> None:
         )
     if config.device is not Device.AUTO:
         raise InvalidRequestError(f"device {config.device}: on Azure the compute target's machine decides; leave it out")
+    if config.engine is not Engine.LOCAL or config.address:
+        raise InvalidRequestError(
+            f"engine {config.engine}: on Azure trials run on the compute target; leave it and the address out"
+        )
     _check_models("allowed_models", config.allowed_models)
     _check_models("blocked_models", config.blocked_models)
     _settings(config, config.max_concurrent_iterations or 1).as_serializable_dict()
@@ -85,6 +89,7 @@ def _settings(config: AutoMLConfig, concurrent: int, **rest: Any) -> Any:
         positive_label=config.positive_label,
         enable_voting_ensemble=config.enable_voting_ensemble,
         enable_stack_ensemble=config.enable_stack_ensemble,
+        enable_dnn=config.enable_dnn,
         model_explainability=config.model_explainability,
         **rest,
     )

@@ -12,7 +12,7 @@ from bankmlops.cli.data import Label, register_source
 from bankmlops.cli.session import Session
 from bankmlops.cli.words import Minutes, names_of
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, DataSource, Device, Featurization, FeaturizationMode
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, DataSource, Device, Engine, Featurization, FeaturizationMode
 
 DatasetVersion = Annotated[
     str | None, typer.Option("--dataset-version", metavar="VERSION", help="One version of it: the newest, if left out.")
@@ -63,17 +63,27 @@ class Search:
     numeric_columns: Annotated[
         str, typer.Option("--numeric-columns", metavar="A,B", help="Take these for numbers, though they hold text.")
     ] = ""
+    categorical_columns: Annotated[
+        str, typer.Option("--categorical-columns", metavar="A,B", help="Take these for categories, though they hold numbers.")
+    ] = ""
     positive_label: Annotated[
-        str | None, typer.Option("--positive-label", metavar="CLASS", help="Which of two classes the curves are of.")
+        str | None, typer.Option("--positive-label", metavar="CLASS", help="The class that binary metrics and curves are of.")
     ] = None
     concurrent: Annotated[int | None, typer.Option("--concurrent", help="Trials at once: what fits, if left out.")] = None
     seed: Annotated[int, typer.Option("--seed", help="The random seed.")] = 42
     device: Annotated[Device, typer.Option("--device", help="What learners fit on; auto is what they can use.")] = Device.AUTO
+    engine: Annotated[Engine, typer.Option("--engine", help="Fit trials here, or on a Ray cluster.")] = Engine.LOCAL
+    address: Annotated[
+        str, typer.Option("--address", help="The Ray cluster's: HOST:PORT, ray://HOST:PORT or auto ($RAY_ADDRESS, if left out).")
+    ] = ""
     voting_ensemble: Annotated[
         bool, typer.Option("--voting-ensemble/--no-voting-ensemble", help="Blend the best trials in the end.")
     ] = True
     stack_ensemble: Annotated[
         bool, typer.Option("--stack-ensemble/--no-stack-ensemble", help="Stack the best trials in the end.")
+    ] = False
+    dnn: Annotated[
+        bool, typer.Option("--enable-dnn", help="A network among the learners (PyTorch: install bankmlops[deep]).")
     ] = False
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Explain the winner (Azure's model_explainability).")
@@ -100,14 +110,23 @@ class Search:
             positive_label=self.positive_label,
             enable_voting_ensemble=self.voting_ensemble,
             enable_stack_ensemble=self.stack_ensemble,
+            enable_dnn=self.dnn,
             model_explainability=self.explain,
             random_seed=self.seed,
             device=self.device,
+            engine=self.engine,
+            address=self.address,
         )
 
     @property
     def _featurization(self) -> Featurization:
-        purposes = dict.fromkeys(names_of(self.numeric_columns), ColumnPurpose.NUMERIC)
+        numeric, categorical = names_of(self.numeric_columns), names_of(self.categorical_columns)
+        if both := [name for name in numeric if name in categorical]:
+            raise InvalidRequestError(f"column {both[0]!r} is in --numeric-columns and --categorical-columns; give one of both")
+        purposes = {
+            **dict.fromkeys(numeric, ColumnPurpose.NUMERIC),
+            **dict.fromkeys(categorical, ColumnPurpose.CATEGORICAL),
+        }
         return Featurization(self.featurization, names_of(self.drop_columns), purposes)
 
 

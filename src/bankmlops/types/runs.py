@@ -37,6 +37,7 @@ class ColumnPurpose(StrEnum):
 
     NUMERIC = "Numeric"
     CATEGORICAL = "Categorical"
+    DATETIME = "DateTime"
     IGNORE = "Ignore"
 
 
@@ -65,6 +66,13 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Engine(StrEnum):
+    """Where trials run: in processes of this machine, or as tasks on the machines of a Ray cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @dataclass(frozen=True, slots=True)
 class AutoMLConfig:
     """What an AutoML classification run is asked for; the names are those of Azure ML's `AutoMLConfig`.
@@ -72,7 +80,8 @@ class AutoMLConfig:
     `experiment_timeout_minutes` bounds the wall clock: set-up, search, ensembling, refit and export included; `iterations` how
     many configurations are tried, `iteration_timeout_minutes` the wall clock of each. `n_cross_validations`, `validation_size` (a
     share of the rows) and `validation_dataset` exclude each other; without any of them docs/automl.md has the rule.
-    `positive_label` is which of two classes the `_binary` metrics and the curves are of (None: the last in alphabetical order).
+    `positive_label` is the class that the `_binary` metrics are of, and of two classes the curves. None is the last of two in
+    alphabetical order, and none of more. `address` is of the engine `ray` alone: HOST:PORT of a cluster, ray://HOST:PORT or auto.
     """
 
     dataset: Dataset
@@ -93,9 +102,12 @@ class AutoMLConfig:
     positive_label: str | None = None
     enable_voting_ensemble: bool = True
     enable_stack_ensemble: bool = False
+    enable_dnn: bool = False
     model_explainability: bool = True
     random_seed: int = 42
     device: Device = Device.AUTO
+    engine: Engine = Engine.LOCAL
+    address: str = ""
     compute_target: str = "automl-cluster"
     tags: Mapping[str, str] = field(default_factory=empty_mapping)
 

@@ -13,7 +13,7 @@ import pytest
 from bankmlops.azure.automl_config import budget_minutes, check_config, run_tags, sdk_config
 from bankmlops.azure.calls import writing
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Device, Featurization, FeaturizationMode
+from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Device, Engine, Featurization, FeaturizationMode
 
 DATASET = Dataset("bank", "1", 100, ("age", "y"), "y", "0" * 64)
 CONFIG = AutoMLConfig(dataset=DATASET, experiment_timeout_minutes=29)
@@ -30,6 +30,21 @@ def test_no_device() -> None:
     """The device is the compute target's on Azure, and one that is named is refused before anything is made."""
     with pytest.raises(InvalidRequestError, match="compute target"):
         check_config(replace(CONFIG, device=Device.CPU))
+
+
+@pytest.mark.parametrize("fields", [{"engine": Engine.RAY}, {"engine": Engine.RAY, "address": "auto"}, {"address": "auto"}])
+def test_no_engine(fields: dict[str, Any]) -> None:
+    """Trials run on the compute target on Azure, and a Ray cluster is refused before anything is made."""
+    with pytest.raises(InvalidRequestError, match="on Azure trials run on the compute target; leave it and the address out"):
+        check_config(replace(CONFIG, **fields))
+
+
+def test_a_network(tmp_path: Path) -> None:
+    """Whether there is a network among the learners reaches Azure; the SDK refuses it beside folds, before anything is made."""
+    assert _settings(CONFIG, tmp_path)["enable_dnn"] is False
+    assert _settings(replace(CONFIG, enable_dnn=True), tmp_path)["enable_dnn"] is True
+    with pytest.raises(InvalidRequestError, match="enable_dnn"):
+        writing(check_config)(replace(CONFIG, enable_dnn=True, n_cross_validations=3))
 
 
 def test_every_field_arrives(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bankmlops.errors import NotFoundError
 from bankmlops.types import (
     ColumnPurpose,
     DataSource,
@@ -78,16 +79,43 @@ def test_automl_settings(command: Command, backend: MemoryBackend) -> None:
     done = command(
         *("automl", "run", "--dataset", "bank", "--no-wait", "--iterations", "9", "--iteration-minutes", "0.5"),
         *("--exit-score", "0.92", "--no-early-stopping", "--validation-dataset", "other:3", "--drop-columns", "id,when"),
-        *("--numeric-columns", "age", "--positive-label", "no", "--stack-ensemble", "--no-explain"),
+        *(
+            "--numeric-columns",
+            "age",
+            "--categorical-columns",
+            "day",
+            "--positive-label",
+            "no",
+            "--stack-ensemble",
+            "--enable-dnn",
+            "--no-explain",
+        ),
     )
     assert done.code == 0, done.err
     (config,) = backend.calls
     assert (config.iterations, config.iteration_timeout_minutes, config.experiment_exit_score) == (9, 0.5, 0.92)
     assert (config.enable_early_stopping, config.positive_label, config.model_explainability) == (False, "no", False)
     assert (config.validation_dataset.name, config.validation_dataset.version) == ("other", "3")
-    assert config.featurization == Featurization(drop_columns=("id", "when"), column_purposes={"age": ColumnPurpose.NUMERIC})
+    purposes = {"age": ColumnPurpose.NUMERIC, "day": ColumnPurpose.CATEGORICAL}
+    assert config.featurization == Featurization(drop_columns=("id", "when"), column_purposes=purposes)
     assert config.enable_stack_ensemble
+    assert config.enable_dnn
     assert config.n_cross_validations is None
+
+
+def test_a_column_of_two_purposes(command: Command, backend: MemoryBackend) -> None:
+    """A column that is asked to be numbers and categories is refused, and nothing starts."""
+    done = command("automl", "run", "--dataset", "bank", "--numeric-columns", "age,day", "--categorical-columns", "day")
+    assert done.code != 0
+    assert "column 'day' is in --numeric-columns and --categorical-columns; give one of both" in done.err
+    assert not backend.calls
+
+
+def test_a_cluster(command: Command, backend: MemoryBackend) -> None:
+    """The engine and its address reach the configuration; left out, trials run here."""
+    for words in (("--engine", "ray", "--address", "ray://head:10001"), ()):
+        assert command("automl", "run", "--dataset", "bank", "--no-wait", *words).code == 0
+    assert [(config.engine, config.address) for config in backend.calls] == [("ray", "ray://head:10001"), ("local", "")]
 
 
 @pytest.mark.parametrize("words", [("--featurization", "off"), ("--validation-size", "0.25")])
@@ -381,6 +409,18 @@ def test_logs_followed(command: Command, backend: MemoryBackend, monkeypatch: py
     backend.changes = [KeyboardInterrupt()]
     done = command("endpoints", "logs", "bank-endpoint", "--follow")
     assert (done.code, done.out) == (130, "a\nb\nc\n")
+    assert done.errors == ["error: interrupted; what this command had started is taken down"]
+
+
+def test_logs_followed_of_an_endpoint_that_goes(
+    command: Command, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Following ends with one line when the endpoint is deleted meanwhile, after what it had logged."""
+    monkeypatch.setattr("bankmlops.cli.endpoints.FOLLOW_SECONDS", 0)
+    backend.logs = [["a"], ["a", "b"], ["a", "b"]]
+    backend.changes = [NotFoundError("no endpoint is called 'bank-endpoint'")]
+    done = command("endpoints", "logs", "bank-endpoint", "--follow")
+    assert (done.code, done.out, done.errors) == (3, "a\nb\n", ["error: no endpoint is called 'bank-endpoint'"])
 
 
 ACTIVE = PublishedPipeline("id-2", "training", "2", "", "Active")

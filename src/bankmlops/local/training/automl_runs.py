@@ -19,7 +19,8 @@ from bankmlops.local.processes import is_alive, kill_family, start_detached
 from bankmlops.local.training import automl_continuation, mlflow_runs
 from bankmlops.local.training.automl_records import AutoMLRecord, AutoMLRecords
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Run, RunStatus
+from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Device, Engine, Run, RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 _WORKER = "bankmlops.local.training.automl_worker"
 _LIMIT = 100
@@ -49,12 +50,16 @@ class AutoMLRuns:
 
     def _add(self, config: AutoMLConfig, tags: Mapping[str, str]) -> str:
         from bankmlops.automl.devices import resolve_device
+        from bankmlops.automl.engines import reachable_address
 
         registered = self._registered(config.dataset)
         validation = self._registered(config.validation_dataset) if config.validation_dataset else None
         run_id = f"AutoML_{uuid4()}"
         synthetic = {"synthetic": "true"} if registered.synthetic else {}
-        asked = replace(config, dataset=registered, validation_dataset=validation, device=resolve_device(config.device))
+        wanted = config.device if config.engine is Engine.LOCAL else Device.CPU
+        device = resolve_device(wanted, network=config.enable_dnn)
+        address = reachable_address(config)
+        asked = replace(config, dataset=registered, validation_dataset=validation, device=device, address=address)
         self._records.add(run_id, asked, {**tags, **synthetic})
         return run_id
 
@@ -106,9 +111,9 @@ class AutoMLRuns:
             self._clear_up(run_id, RunStatus.FAILED)
         return self._records.read(run_id).run
 
-    def list(self) -> Sequence[Run]:
-        """The newest 100 runs, newest first."""
-        return tuple(self.get(record.run.id) for record in self._records.newest(_LIMIT))
+    def list(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        """The newest 100 runs with these tags, newest first."""
+        return tuple(self.get(record.run.id) for record in self._records.newest(_LIMIT, tags))
 
     def cancel(self, run_id: str) -> None:
         """End it with all it started; a finished run stays as it is."""

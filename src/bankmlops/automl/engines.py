@@ -1,0 +1,32 @@
+"""Which executor a run's trials have, going by the engine that its configuration names."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from bankmlops.automl.executor import Executor, processes
+from bankmlops.automl.ray_cluster import check_reachable, resolve_address
+from bankmlops.automl.table import Table
+from bankmlops.types import AutoMLConfig, Engine
+
+
+def executor_of(config: AutoMLConfig, folder: Path, table: Table) -> AbstractContextManager[Executor]:
+    """An executor over the table, which ends with the block; `folder` takes what tasks leave. Raises as its engine does."""
+    if config.engine is Engine.RAY:
+        from bankmlops.automl.ray_executor import ray_tasks
+
+        return ray_tasks(config.address, folder, table.matrix, table.labels, table.folds)
+    return processes(folder, table.matrix, table.labels, table.folds)
+
+
+def reachable_address(config: AutoMLConfig) -> str:
+    """The address of the cluster that the configuration asks for, where something answers; empty where it asks for none.
+
+    Raises `InvalidRequestError` for one that can't serve, `BackendUnavailableError` where nothing answers.
+    """
+    if config.engine is not Engine.RAY:
+        return ""
+    address = resolve_address(config.address)
+    check_reachable(address)
+    return address

@@ -1,0 +1,94 @@
+"""What a Ray cluster's address may be, and the one line for each thing that can be wrong with it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+import pytest
+
+from bankmlops.automl import validate_config
+from bankmlops.automl.engines import reachable_address
+from bankmlops.automl.ray_cluster import check_reachable, resolve_address
+from bankmlops.errors import BackendUnavailableError, InvalidRequestError
+from bankmlops.types import Device, Engine
+from unit.automl.tables import columns, config
+
+TABLE = columns(20, 2)
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether Ray is installed or not: nothing here imports it."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for package in ("ray", "grpc"):
+        monkeypatch.setitem(sys.modules, package, sys)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:6379", "head.bank.example:6379", "[fd00::2]:6379", "ray://head:10001", "auto"])
+def test_addresses(address: str) -> None:
+    """A host and a port, a Ray client's address, or the word for this machine's cluster."""
+    assert resolve_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["head", "head:", "head:0", "head:65536", "http://head:8265", "ray://head", "local", "a b:1", "head:6379\n"]
+)
+def test_what_is_no_address(address: str) -> None:
+    """Anything else is refused, and told what would serve."""
+    with pytest.raises(InvalidRequestError, match=r"can't serve; HOST:PORT, ray://HOST:PORT or auto would serve"):
+        resolve_address(address)
+
+
+def test_the_environments_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's own variable serves where no address is given; with neither there is a line that names both."""
+    with pytest.raises(InvalidRequestError, match=r"needs a cluster's address \(or RAY_ADDRESS\)"):
+        resolve_address("")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert resolve_address("") == "ray://head:10001"
+    assert resolve_address("auto") == "auto"
+
+
+@pytest.mark.parametrize(
+    ("package", "address", "missing"),
+    [("ray", "head:6379", r"Ray \(bankmlops\[ray\]\)"), ("grpc", "ray://head:10001", r"grpcio for an address with ray://")],
+)
+def test_what_is_not_installed(package: str, address: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, or without what an address with ray:// takes, the line says what to install."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InvalidRequestError, match=f"engine ray needs {missing}.*not installed"):
+        resolve_address(address)
+
+
+def test_nothing_listens() -> None:
+    """Where nothing listens, that is known at once."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailableError, match=f"no Ray cluster at {address}: Connection refused"):
+            check_reachable(address)
+    assert time.monotonic() - began < 10
+
+
+def test_an_address_that_a_run_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is given the address that the environment had when it was asked for; a run here has none."""
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert reachable_address(config(TABLE, engine=Engine.RAY)) == "auto"
+    assert reachable_address(config(TABLE)) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"address": "head:6379"}, "address is a Ray cluster's, and the engine is local; set engine ray too"),
+        ({"engine": Engine.RAY}, "engine ray needs a cluster's address"),
+        ({"engine": Engine.RAY, "address": "head"}, "the Ray address 'head' can't serve"),
+        ({"engine": Engine.RAY, "address": "auto", "device": Device.CUDA}, "device cuda: engine ray fits on processors alone"),
+    ],
+)
+def test_configurations(fields: dict[str, object], message: str) -> None:
+    """What can't serve is refused before anything starts."""
+    with pytest.raises(InvalidRequestError, match=message):
+        validate_config(config(TABLE, **fields))

@@ -57,6 +57,11 @@ def _beta(positive: Array, labels: Array) -> MetaLearner | None:
     first, second = LogisticRegression(fit_intercept=False).fit(logarithms, labels).coef_[0]
     if first < 0 or second < 0 or first + second == 0:
         return None
+    return beta(first, second)
+
+
+def beta(first: float, second: float) -> MetaLearner:
+    """The calibration of two classes with these numbers a and b."""
     intercept = (first - second) * numpy.log(2)
     return fixed_learner(numpy.array([[first, -second]]), numpy.array([intercept]), 2, LOWEST, HIGHEST)
 
@@ -73,8 +78,12 @@ def _temperature(probabilities: Array, labels: Array) -> MetaLearner | None:
         return float((numpy.log(numpy.exp(scores).sum(axis=1)) - of_truth).mean())
 
     found = minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x
-    classes = probabilities.shape[1]
-    return fixed_learner(numpy.eye(classes) * found, numpy.zeros(classes), classes, LOWEST, HIGHEST)
+    return temperature(found, probabilities.shape[1])
+
+
+def temperature(sharpness: float, classes: int) -> MetaLearner:
+    """The calibration of more classes that multiplies logarithms by the `sharpness`, one over the temperature."""
+    return fixed_learner(numpy.eye(classes) * sharpness, numpy.zeros(classes), classes, LOWEST, HIGHEST)
 
 
 def _losses(probabilities: Array, labels: Array) -> Array:

@@ -102,7 +102,7 @@ def shown_code(found: Contributions) -> int:
 def _levels(rows: Array, specification: FeatureSpecification) -> Array:
     levels = numpy.full((len(rows), len(specification.columns)), numpy.nan)
     for index, (column, offset) in enumerate(zip(specification.columns, specification.offsets, strict=True)):
-        if column.kind.is_numeric:
+        if column.is_numeric:
             _, ranks = numpy.unique(rows[:, offset], return_inverse=True)
             levels[:, index] = ranks / max(int(ranks.max()), 1)
     return levels

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from bankmlops.errors import InvalidRequestError
+from bankmlops.features.dates import SHOWN, moment_of
 from bankmlops.types import ColumnPurpose, Featurization, FeaturizationMode
 
 Array = numpy.ndarray[Any, Any]
@@ -22,8 +23,8 @@ def apply_purposes(columns: Mapping[str, Array], featurization: Featurization, l
     for name, purpose in featurization.column_purposes.items():
         if purpose is ColumnPurpose.NUMERIC:
             kept[name] = _as_numbers(name, kept[name])
-        elif purpose is ColumnPurpose.CATEGORICAL and kept[name].dtype.kind in _NUMBERS:
-            raise InvalidRequestError(f"column {name!r} holds numbers, which can't be {purpose}; store them as text, such as n3")
+        elif purpose is ColumnPurpose.DATETIME:
+            _check_dates(name, kept[name])
     if featurization.mode is FeaturizationMode.OFF:
         for name in kept.keys() - {label_column}:
             _check_plain(name, kept[name])
@@ -34,6 +35,11 @@ def ignored_columns(columns: Mapping[str, Array], featurization: Featurization) 
     """The columns that are left out, in the table's order."""
     purposes = featurization.column_purposes
     return tuple(name for name in columns if name in featurization.drop_columns or purposes.get(name) is ColumnPurpose.IGNORE)
+
+
+def categorical_columns(featurization: Featurization) -> tuple[str, ...]:
+    """The columns whose values, numbers too, are categories."""
+    return tuple(name for name, purpose in featurization.column_purposes.items() if purpose is ColumnPurpose.CATEGORICAL)
 
 
 def _as_numbers(name: str, array: Array) -> Array:
@@ -53,6 +59,16 @@ def _number(name: str, row: int, value: object) -> float:
         raise InvalidRequestError(
             f"column {name!r}, row {row}: {str(value)[:40]!r} is no number, so the column can't be Numeric; take it out there"
         ) from None
+
+
+def _check_dates(name: str, array: Array) -> None:
+    """A column of dates is taken for one by itself; what is asked for is that it be one."""
+    if array.dtype.kind in _NUMBERS + _TRUTHS:
+        raise InvalidRequestError(f"column {name!r} holds {array.dtype}, which can't be DateTime; {SHOWN} would serve")
+    row = next((row for row, value in enumerate(array.tolist()) if value is not None and moment_of(str(value)) is None), None)
+    if row is not None:
+        shown = repr(str(array[row]))[:40]
+        raise InvalidRequestError(f"column {name!r}, row {row}: {shown} is no DateTime; {SHOWN} would serve")
 
 
 def _check_plain(name: str, array: Array) -> None:

@@ -136,7 +136,7 @@ class _Examined:
         }
 
     def _values_of(self, column: ColumnSpecification) -> Array:
-        if column.kind.is_numeric:
+        if column.is_numeric:
             return grouped(self.columns[column.name].astype(numpy.float64))
         return self.codes[column.name]
 
@@ -183,16 +183,19 @@ def _missing_values(table: _Examined) -> Finding:
         return Finding("Missing values", Status.PASSED, "No value is missing.")
     shares = {name: count / len(table.labels) for name, count in table.missing.items()}
     shown = [f"{name} {share:.1%}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1])]
-    fills = {column.name: column.fill for column in table.specification.columns if column.kind.is_numeric}
+    fills = {column.name: column.fill for column in table.specification.columns if column.is_numeric}
     medians = [f"{name} with {fills[name]:g}" for name in table.missing if name in fills]
     action = f"Missing numbers are filled with the median ({_named(medians)}). " if medians else ""
-    if any(name not in fills for name in table.missing):
+    dates = {column.name for column in table.specification.columns if column.parts}
+    if dates & table.missing.keys():
+        action += "Missing dates are filled with the median of each of their parts. "
+    if table.missing.keys() - fills.keys() - dates:
         action += "Missing texts belong to none of their column's categories."
     return Finding("Missing values", Status.DONE, f"Missing: {_named(shown)}.", action.strip(), tuple(table.missing))
 
 
 def _high_cardinality(table: _Examined) -> Finding:
-    texts = [column for column in table.specification.columns if not column.kind.is_numeric]
+    texts = [column for column in table.specification.columns if column.categories]
     distinct = {column.name: int(table.codes[column.name].max()) + 1 - (column.name in table.missing) for column in texts}
     crowded = {column.name: distinct[column.name] for column in texts if distinct[column.name] > len(column.categories)}
     if not crowded:
@@ -201,6 +204,14 @@ def _high_cardinality(table: _Examined) -> Finding:
     kept = max(len(column.categories) for column in texts if column.name in crowded)
     action = f"The {kept} most frequent values are told apart; the others count as one."
     return Finding("High cardinality", Status.DONE, f"Many different texts: {_named(shown)}.", action, tuple(crowded))
+
+
+def _dates(table: _Examined) -> Finding | None:
+    found = {column.name: column.parts for column in table.specification.columns if column.parts}
+    if not found:
+        return None
+    shown = [f"{name} ({', '.join(parts)})" for name, parts in found.items()]
+    return Finding("Dates", Status.DONE, f"Columns of dates: {_named(shown)}.", "Each part is a number of its own.", tuple(found))
 
 
 def _dropped(table: _Examined) -> Finding:
@@ -305,6 +316,7 @@ _GUARDRAILS = (
     _class_balance,
     _missing_values,
     _high_cardinality,
+    _dates,
     _dropped,
     _numbers_as_text,
     _duplicates,

@@ -2,7 +2,7 @@
 
 Names and meanings: "Evaluate automated machine learning experiment results" in Azure ML's documentation. `norm_macro_recall` is
 (recall_macro - R) / (1 - R) with R = 1 / classes; `weighted_accuracy` weighs each row by its class' size. The `_binary` ones are
-there for two classes, of the second.
+of one class against the rest: of the second of two, and of one of more where that is asked for.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ _AVERAGES = ("macro", "micro", "weighted")
 _AREAS = {"AUC": sk.roc_auc_score, "average_precision_score": sk.average_precision_score}
 
 
-def classification_metrics(labels: Array, probabilities: Array) -> dict[str, float]:
-    """Metrics of `probabilities` [rows, classes] for `labels` [rows], int codes 0 to classes - 1; a class may be absent."""
+def classification_metrics(labels: Array, probabilities: Array, positive: int | None = None) -> dict[str, float]:
+    """Metrics of `probabilities` [rows, classes] for `labels` [rows], int codes 0 to classes - 1; a class may be absent.
+
+    `positive` is the code of the class that the `_binary` ones are of.
+    """
     values = {
         **_of_predictions(labels, probabilities),
         **_of_ranks(labels, probabilities),
         "log_loss": log_loss(labels, probabilities),
     }
-    if probabilities.shape[1] == 2:
-        values |= _binary(labels, probabilities[:, 1])
-    return values
+    if positive is None and probabilities.shape[1] == 2:
+        positive = 1
+    return values if positive is None else values | _binary(labels, probabilities, positive)
 
 
 def metric_of(name: str, labels: Array, probabilities: Array) -> float:
@@ -98,13 +101,14 @@ def _against_the_rest(labels: Array, probabilities: Array) -> tuple[Array, Array
     return truth[:, present], probabilities[:, present]
 
 
-def _binary(labels: Array, positive: Array) -> dict[str, float]:
-    predicted = (positive >= 0.5).astype(numpy.int64)
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predicted, average="binary", zero_division=0.0)
+def _binary(labels: Array, probabilities: Array, positive: int) -> dict[str, float]:
+    """The class against the rest."""
+    truth, predicted, answers = labels == positive, predicted_codes(probabilities) == positive, probabilities[:, positive]
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(truth, predicted, average="binary", zero_division=0.0)
     values = {"precision_score_binary": float(precision), "recall_score_binary": float(recall), "f1_score_binary": float(f1)}
-    if 0 < labels.sum() < len(labels):
-        values["AUC_binary"] = float(sk.roc_auc_score(labels, positive))
-        values["average_precision_score_binary"] = float(sk.average_precision_score(labels, positive))
+    if truth.any() and not truth.all():
+        values["AUC_binary"] = float(sk.roc_auc_score(truth, answers))
+        values["average_precision_score_binary"] = float(sk.average_precision_score(truth, answers))
     return values
 
 

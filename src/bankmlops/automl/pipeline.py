@@ -7,12 +7,13 @@ gives: `datatransformer`, and `prefittedsoftvotingclassifier` or `stackensemblec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy
 
 from bankmlops.automl.algorithms import STACK_ENSEMBLE, VOTING_ENSEMBLE
-from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
+from bankmlops.features import ColumnSpecification, FeatureSpecification
 
 ENSEMBLE_STEP = "prefittedsoftvotingclassifier"
 STACK_STEP = "stackensembleclassifier"
@@ -86,16 +87,36 @@ def _encoder(column: ColumnSpecification) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-    if column.kind.is_numeric:
+    if column.is_numeric:
         imputer = SimpleImputer(strategy="constant", fill_value=column.fill, keep_empty_features=True)
         return make_pipeline(FunctionTransformer(numpy.float64), imputer)  # which takes no whole numbers where it saw others
-    return OneHotEncoder(categories=[_categories(column)], handle_unknown="ignore", sparse_output=False, dtype=numpy.float32)
+    if column.parts:
+        return _date_encoder(column)
+    categories: list[Any] = [float(value) for value in column.values] if column.kind.is_numeric else list(column.values)
+    encoder = OneHotEncoder(categories=[categories], handle_unknown="ignore", sparse_output=False, dtype=numpy.float32)
+    return make_pipeline(FunctionTransformer(numpy.float64), encoder) if column.kind.is_numeric else encoder
 
 
-def _categories(column: ColumnSpecification) -> list[Any]:
-    if column.kind is ColumnKind.BOOLEAN:
-        return [category == "True" for category in column.categories]
-    return list(column.categories)
+def _date_encoder(column: ColumnSpecification) -> Any:
+    """pandas' own parts of a date, those of one without an offset as they stand."""
+    import pandas
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    def part(name: str, fill: float) -> Any:
+        read = FunctionTransformer(methodcaller("apply", attrgetter(f"dt.{name}")))
+        return make_pipeline(
+            read,
+            FunctionTransformer(numpy.float64),
+            SimpleImputer(strategy="constant", fill_value=fill, keep_empty_features=True),
+        )
+
+    moments = FunctionTransformer(methodcaller("apply", pandas.to_datetime, format="ISO8601", utc=True))
+    pairs = zip(column.parts, column.fills, strict=True)
+    parts = ColumnTransformer([(name, part(name, fill), [column.name]) for name, fill in pairs], sparse_threshold=0)
+    return make_pipeline(moments, parts)
 
 
 def _example_frame(specification: FeatureSpecification) -> Any:
@@ -103,6 +124,10 @@ def _example_frame(specification: FeatureSpecification) -> Any:
     import pandas
 
     def value(column: ColumnSpecification) -> Any:
-        return numpy.array([column.fill]) if column.kind.is_numeric else numpy.array(_categories(column)[:1], dtype=object)
+        if column.is_numeric:
+            return numpy.array([column.fill])
+        if column.parts:
+            return numpy.array(["2026-01-31"], dtype=object)
+        return numpy.array(column.values[:1], dtype=numpy.float64 if column.kind.is_numeric else object)
 
     return pandas.DataFrame({column.name: value(column) for column in specification.columns})

@@ -9,28 +9,38 @@ from pathlib import Path
 import numpy
 
 from bankmlops.automl.guardrails import examine
+from bankmlops.automl.guardrails_page import write_guardrails
 from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.table import Table
-from bankmlops.automl.understanding import worth_of_suspects, write_guardrails
+from bankmlops.automl.understanding import worth_of_suspects
+from bankmlops.types import Dataset
 
 
 class Preparation(threading.Thread):
-    """Begins when it is started; `join` before `worth` is read."""
+    """Begins when it is started; `finish` before `worth` is read."""
 
-    def __init__(self, table: Table, outputs: Path, deadline: float) -> None:
+    def __init__(self, table: Table, dataset: Dataset, outputs: Path, deadline: float) -> None:
         super().__init__(name="preparation", daemon=True)
         self._table = table
+        self._dataset = dataset
+        self._outputs = outputs
         self._deadline = deadline
         dropped = tuple(name for name in table.specification.dropped if name in table.columns)
         specification = replace(table.specification, dropped=dropped)  # what was asked to be ignored is no finding
         self.guardrails = examine(table.columns, specification, table.labels, numpy.unique(table.folds, return_inverse=True)[1])
         self.worth: tuple[ColumnWorth, ...] = ()
-        write_guardrails(outputs, self.guardrails)
+        write_guardrails(outputs, self.guardrails, table, dataset)
 
     def run(self) -> None:
         """Import first: it is wanted in any case."""
         _import_what_closing_needs()
         self.worth = worth_of_suspects(self.guardrails, self._table, deadline=self._deadline)
+
+    def finish(self) -> None:
+        """Wait for its end, and write down what was found last."""
+        self.join()
+        if self.worth:
+            write_guardrails(self._outputs, self.guardrails, self._table, self._dataset, self.worth)
 
 
 def _import_what_closing_needs() -> None:

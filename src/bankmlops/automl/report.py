@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl import report_charts, report_data, report_drivers, report_trials
+from bankmlops.automl import guardrails_page, report_charts, report_data, report_drivers, report_trials
 from bankmlops.automl.earlier import EarlierRun
 from bankmlops.automl.explanations import Example, Importance
 from bankmlops.automl.guardrails import Guardrails
@@ -158,7 +158,8 @@ def _search(facts: Facts) -> str:
     if facts.progress:
         progress = figure(report_charts.progress_chart(facts.progress, facts.primary_metric, falling=falling))
     progress += report_trials.earlier(facts.earlier_run, facts.primary_metric, facts.winner.score, facts.seconds)
-    left, right = (_export(facts), "") if len(facts.trials) < _SHORT_LEADERBOARD else ("", _export(facts))
+    more = report_trials.made_of(facts.winner) + _export(facts)
+    left, right = (more, "") if len(facts.trials) < _SHORT_LEADERBOARD else ("", more)
     left = report_trials.given_up(facts.given_up) + left
     return (
         '<section><h2>Leaderboard</h2><div class="two"><div class="stack"><div class="card scroll">'
@@ -239,12 +240,7 @@ def figure(chart: Chart) -> str:
 
 def _data(facts: Facts) -> str:
     counts = numpy.bincount(facts.labels, minlength=len(facts.classes))
-    about = report_data.dataset(facts.dataset, facts.classes, counts, facts.guardrails.alone)
-    worth = "".join(report_data.worth(each) for each in facts.worth)
-    return (
-        f'<section><h2>Data and guardrails</h2><div class="two"><div class="card">{report_data.rails(facts.guardrails)}</div>'
-        f'<div class="stack"><div class="card">{about}</div>{worth}</div></div></section>'
-    )
+    return guardrails_page.section(facts.guardrails, facts.dataset, facts.classes, counts, facts.worth)
 
 
 def _export(facts: Facts) -> str:
@@ -254,7 +250,7 @@ def _export(facts: Facts) -> str:
 
 
 def _footer(facts: Facts) -> str:
-    rows = f" Trained on a sample of the {facts.sampled_from:,} rows, each class with its share."
+    rows = f" Trained on a stratified sample: {facts.guardrails.rows:,} of the {facts.sampled_from:,} rows."
     sampled = rows if facts.sampled_from else ""
     stopped = f" The search stopped early: {escape(facts.stopped_early)}." if facts.stopped_early else ""
     return (

@@ -12,11 +12,12 @@ from typing import Any
 import numpy
 from sklearn import metrics as sk
 
-from bankmlops.automl.svg import Frame, around
+from bankmlops.automl.svg import Frame, Range, around
 
 Array = numpy.ndarray[Any, Any]
 
 MAXIMUM_SHOWN = 5
+LEAST_RANGE = 0.002  # of scores over time
 _GROUPS = 10
 _UNIT = (0.0, 1.0)
 
@@ -67,7 +68,7 @@ def progress_chart(progress: Sequence[tuple[float, float]], metric: str, *, fall
     seconds, scores = pairs[:, 0], pairs[:, 1]
     best = (numpy.minimum if falling else numpy.maximum).accumulate(scores)
     end = float(seconds[-1]) * 1.04
-    shown_range = around(_without_outliers(scores, best))
+    shown_range = _at_least(around(_without_outliers(scores, best)))
     frame = Frame((0.0, max(end, 1.0)), shown_range, "Seconds since the start", metric)
     x, y = _stairs(seconds, numpy.clip(best, *shown_range), end)
     inside = (scores >= shown_range[0]) & (scores <= shown_range[1])
@@ -79,6 +80,12 @@ def progress_chart(progress: Sequence[tuple[float, float]], metric: str, *, fall
     note = f" {left_out} far off are not in the picture." if left_out else ""
     caption = f"Best {metric} {best[-1]:.4f} after {seconds[int(numpy.flatnonzero(best == best[-1])[0])]:.1f} s.{note}"
     return Chart("Best score over time", caption, frame.to_svg(f"Line: best {metric} over time. {caption}"))
+
+
+def _at_least(shown: Range) -> Range:
+    """A range that is not so narrow that noise looks like a step, nor its numbers too long to be read."""
+    room = max(LEAST_RANGE - (shown[1] - shown[0]), 0.0) / 2
+    return shown[0] - room, shown[1] + room
 
 
 def _without_outliers(scores: Array, best: Array) -> list[float]:

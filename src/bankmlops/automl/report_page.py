@@ -91,7 +91,7 @@ i.s0{background:var(--s0)}i.s1{background:var(--s1)}i.s2{background:var(--s2)}i.
 .strip .h0{fill:var(--low)}.strip .h1{fill:color-mix(in oklab,var(--low),var(--high) 33%)}
 .strip .h2{fill:color-mix(in oklab,var(--low),var(--high) 67%)}.strip .h3{fill:var(--high)}.strip .ht{fill:var(--soft)}
 .key i{display:inline-block;width:10px;height:10px;border-radius:50%;margin:0 5px 0 12px;vertical-align:-1px}
-.sum{display:grid;grid-template-columns:minmax(0,1.1fr) minmax(0,1fr) 52px;
+.sum{display:grid;grid-template-columns:minmax(0,1.5fr) minmax(0,1fr) 52px;
 gap:5px 10px;align-items:center;font-size:13px;margin-top:12px}
 .sum span:nth-child(3n+1){overflow-wrap:anywhere}
 .sum .pull{position:relative;height:12px;

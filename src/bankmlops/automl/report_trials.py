@@ -1,7 +1,8 @@
-"""The report's words on trials that have no place on the leaderboard: those that were given up, and those of an earlier run."""
+"""The report's words on what an ensemble is made of, and on trials without a place on the leaderboard: given up, or earlier."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from html import escape
 
@@ -10,6 +11,31 @@ from bankmlops.automl.metrics import LOSSES
 from bankmlops.automl.results import Trial
 
 MAXIMUM_SHOWN = 20
+
+
+def made_of(ensemble: Trial) -> str:
+    """The members of an ensemble with their weights as bars; nothing for a single model.
+
+    A StackEnsemble's members have no weights: its meta learner's coefficients are in its parameters.
+    """
+    read = {name: ast.literal_eval(ensemble.parameters.get(f"ensemble{name}", "[]")) for name in ("d_algorithms", "d_iterations")}
+    weights = ast.literal_eval(ensemble.parameters.get("ensemble_weights", "[]"))
+    if not read["d_algorithms"]:
+        return ""
+    names = [f"{name}, trial {number}" for name, number in zip(*read.values(), strict=True)]
+    how = "" if weights else " A logistic regression over the logarithms of their probabilities makes its answer."
+    rows = "".join(_member(name, weights[place] if weights else None) for place, name in enumerate(names[:MAXIMUM_SHOWN]))
+    return (
+        f'<div class="card"><h3>What {escape(ensemble.algorithm)} is made of</h3>'
+        f'<p class="small soft">{len(names)} of the trials, the heaviest first.{how}</p>'
+        f'<table class="tight"><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _member(name: str, weight: float | None) -> str:
+    bar = "" if weight is None else f'<span class="bar" aria-hidden="true"><i style="width:{weight:.1%}"></i></span>'
+    share = "" if weight is None else f"{weight:.1%}"
+    return f'<tr><th scope="row">{escape(name)}</th><td>{bar}</td><td class="n">{share}</td></tr>'
 
 
 def given_up(trials: Sequence[Trial]) -> str:

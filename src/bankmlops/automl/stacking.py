@@ -48,10 +48,18 @@ def fit_meta_learner(members: Sequence[Array], labels: Array) -> MetaLearner:
     return MetaLearner(_unfitted(members[0].shape[1]).fit(_columns_of(members), labels))
 
 
-def fixed_learner(coefficients: Array, intercepts: Array, classes: int, lowest: float, highest: float) -> MetaLearner:
-    """One with these very coefficients, as `MetaLearner.coefficients` has them, for a single member."""
-    certain = numpy.eye(classes)
-    learner = MetaLearner(_unfitted(classes, lowest, highest).fit(_columns_of([certain]), numpy.arange(classes)), lowest, highest)
+def fixed_learner(
+    coefficients: Array,
+    intercepts: Array,
+    classes: int,
+    lowest: float = LOWEST,
+    highest: float = HIGHEST,
+    *,
+    members: int = 1,
+) -> MetaLearner:
+    """One with these very coefficients, as `MetaLearner.coefficients` has them, for so many members."""
+    certain = _columns_of([numpy.eye(classes)] * members)
+    learner = MetaLearner(_unfitted(classes, lowest, highest).fit(certain, numpy.arange(classes)), lowest, highest)
     learner.classifier[-1].coef_, learner.classifier[-1].intercept_ = coefficients, intercepts
     return learner
 

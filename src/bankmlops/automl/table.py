@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.featurization import apply_purposes, ignored_columns
+from bankmlops.automl.featurization import apply_purposes, categorical_columns, ignored_columns
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, USUAL_FOLDS, assign_folds, choose_folds, held_out_folds
 from bankmlops.automl.sampling import sample_rows
 from bankmlops.errors import InvalidRequestError
@@ -26,7 +26,7 @@ class Table:
     """`columns` as they came, `matrix` float32 [rows, width], `labels` int64 [rows], `folds` int8 [rows], and its first row.
 
     The rows of a validation dataset come last; `folds` are those of `automl.folds`. `sampled_from` is how many rows the data has
-    of which these are a sample, or 0 where they are all.
+    of which these are a sample, or 0 where they are all. `positive` is the code of the class that was asked for, if one was.
     """
 
     columns: Columns
@@ -36,6 +36,7 @@ class Table:
     folds: Array
     example: Mapping[str, object]
     sampled_from: int = 0
+    positive: int | None = None
 
     @cached_property
     def fold_count(self) -> int:
@@ -103,33 +104,32 @@ def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None =
         folds = numpy.repeat(numpy.array([IN_EVERY_FIT, IN_NO_FIT], dtype=numpy.int8), [len(labels), len(added)])
         labels = numpy.concatenate([labels, added])
     example = {column.name: _plain(training[column.name][0]) for column in specification.columns}
-    table = Table(training, specification, matrix, labels, folds, example, sampled_from)
+    positive = None if config.positive_label is None else specification.classes.index(config.positive_label)
+    table = Table(training, specification, matrix, labels, folds, example, sampled_from, positive)
     if len(numpy.unique(table.scored_labels)) < 2:
         raise InvalidRequestError(f"validation: {table.judged}, all of a single class; hold out more")
     return table
 
 
 def _specification(columns: Columns, ignored: tuple[str, ...], config: AutoMLConfig) -> FeatureSpecification:
-    specification = fit(columns, config.dataset.label_column)
+    specification = fit(columns, config.dataset.label_column, categorical_columns(config.featurization))
     where = f"label {config.dataset.label_column!r}"
     if len(specification.classes) < 2:
         raise InvalidRequestError(f"{where}: a single class; at least two would serve")
     return replace(
         specification,
         dropped=(*specification.dropped, *ignored),
-        classes=_positive_last(specification.classes, config.positive_label, where),
+        classes=_positive_second(specification.classes, config.positive_label, where),
     )
 
 
-def _positive_last(classes: tuple[str, ...], positive: str | None, where: str) -> tuple[str, ...]:
-    """Of two classes the second is the one that metrics and curves are of."""
+def _positive_second(classes: tuple[str, ...], positive: str | None, where: str) -> tuple[str, ...]:
+    """Of two classes the second is the one that metrics and curves are of; more keep their order."""
     if positive is None:
         return classes
     if positive not in classes:
         raise InvalidRequestError(f"positive_label {positive!r} is no class of {where}; choose from {', '.join(classes[:10])}")
-    if len(classes) > 2:
-        raise InvalidRequestError(f"positive_label serves for two classes; {where} has {len(classes)}")
-    return (*(name for name in classes if name != positive), positive)
+    return classes if len(classes) > 2 else (*(name for name in classes if name != positive), positive)
 
 
 def _checked(validation: Columns, columns: Columns) -> Columns:

@@ -1,4 +1,4 @@
-"""What helps a person to understand a run, beside its numbers: guardrails, what drives the winner, and one report of it all.
+"""What helps a person to understand a run, beside its numbers: what columns are worth, what drives the winner, and the report.
 
 It may not cost the run its budget: what there is no time for is left out, and the report says nothing of it.
 """
@@ -26,11 +26,6 @@ Array = numpy.ndarray[Any, Any]
 
 EXPLAINED_ROWS = 120
 MAXIMUM_SUSPECTS = 2
-
-
-def write_guardrails(outputs: Path, guardrails: Guardrails) -> None:
-    """Write `guardrails.json`: what was found in the table before training."""
-    (outputs / "guardrails.json").write_text(guardrails.to_json(), encoding="utf-8")
 
 
 def worth_of_suspects(guardrails: Guardrails, table: Table, *, deadline: float) -> tuple[ColumnWorth, ...]:

@@ -49,11 +49,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What choices are judged by: `labels` int [scored rows], their `folds` int [scored rows], and the primary metric's name."""
+    """What choices are judged by: `labels` int [scored rows], their `folds` int [scored rows], and the primary metric's name.
+
+    `positive` is the code of the class that the `_binary` metrics are of, where one was asked for.
+    """
 
     labels: Array
     folds: Array
     metric: str
+    positive: int | None = None
 
 
 def choose_ensemble(contenders: Sequence[Contender], judgement: Judgement, iteration: int) -> Choice:
@@ -82,7 +86,7 @@ def ensemble_of(members: Sequence[Contender], weights: Sequence[float], judgemen
     calibrated = calibrate_out_of_fold(mean, judgement.labels, judgement.folds)
     calibration = None if calibrated is None else fit_calibration(mean, judgement.labels)
     probabilities = mean if calibrated is None or calibration is None else calibrated
-    metrics = _metrics(mean, probabilities, judgement.labels)
+    metrics = _metrics(mean, probabilities, judgement)
     trial = Trial(
         iteration=iteration,
         algorithm=VOTING_ENSEMBLE,
@@ -100,9 +104,10 @@ def ensemble_of(members: Sequence[Contender], weights: Sequence[float], judgemen
     return Choice(trial, tuple(members), tuple(float(share) for share in shares), probabilities, calibration=calibration)
 
 
-def _metrics(mean: Array, calibrated: Array, labels: Array) -> dict[str, float]:
+def _metrics(mean: Array, calibrated: Array, judgement: Judgement) -> dict[str, float]:
     """Calibration keeps labels and order, so the other metrics are those of the mean: a fold's own function would mix orders."""
-    return classification_metrics(labels, mean) | {"log_loss": log_loss(labels, calibrated)}
+    metrics = classification_metrics(judgement.labels, mean, judgement.positive)
+    return metrics | {"log_loss": log_loss(judgement.labels, calibrated)}
 
 
 def _shown(calibration: MetaLearner | None) -> str:
@@ -124,7 +129,7 @@ def stack_of(voting: Choice, judgement: Judgement, iteration: int) -> Choice | N
     if probabilities is None:
         return None
     meta_learner = fit_meta_learner(answers, labels)
-    metrics = classification_metrics(labels, probabilities)
+    metrics = classification_metrics(labels, probabilities, judgement.positive)
     trial = Trial(
         iteration=iteration,
         algorithm=STACK_ENSEMBLE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy
@@ -36,24 +37,40 @@ class Categories:
 
 
 @dataclass(frozen=True, slots=True)
+class Dates:
+    """float32 [rows, parts] for the matrix columns from `position` on, gaps filled."""
+
+    position: int
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A chunk's columns. `bad` is, for each column at fault, which rows are; the columns are in the specification's order."""
 
-    parts: tuple[Numbers | Categories, ...]
+    parts: tuple[Numbers | Categories | Dates, ...]
     bad: Mapping[str, Array]
 
 
 def prepare(specification: FeatureSpecification, columns: Mapping[str, pa.Array]) -> Prepared:
     """Read the specification's columns. Raises `InvalidRequestError` for a column whose very type can't serve."""
     positions = {name: codes for name, _, codes in specification.category_positions}
-    parts: list[Numbers | Categories] = []
+    numbered = {name: codes for name, _, codes in specification.number_positions}
+    parts: list[Numbers | Categories | Dates] = []
     bad: dict[str, Array] = {}
     for column, offset in zip(specification.columns, specification.offsets, strict=True):
-        if column.kind.is_numeric:
+        if column.is_numeric:
             values, faults = _numbers(column, columns[column.name])
             parts.append(Numbers(offset, values))
+        elif column.parts:
+            values, faults = _dates(column, columns[column.name])
+            parts.append(Dates(offset, values))
         else:
-            codes = _codes(column, positions[column.name], columns[column.name])
+            array = columns[column.name]
+            if column.kind.is_numeric:
+                codes = _codes_of_numbers(column, numbered[column.name], array)
+            else:
+                codes = _codes(column, positions[column.name], array)
             faults = codes == BAD
             parts.append(Categories(codes))
         if faults.any():
@@ -68,6 +85,9 @@ def fill(matrix: Array, prepared: Prepared, first: int, last: int) -> None:
     for part in prepared.parts:
         if isinstance(part, Numbers):
             matrix[:, part.position] = part.values[first:last]
+            continue
+        if isinstance(part, Dates):
+            matrix[:, part.position : part.position + part.values.shape[1]] = part.values[first:last]
             continue
         codes = part.codes[first:last]
         known = codes >= 0
@@ -94,19 +114,40 @@ def _as_json(value: Any) -> object:
 
 def _numbers(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
     """The float32 values, and which of them can't serve."""
-    exact, unreadable = _as_float64(column, array)
+    _, values, faults = _judged(column, array)
+    finite = numpy.isfinite(values)
+    if not finite.all():
+        values[~finite] = column.fill
+    return values, faults
+
+
+def _judged(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array, Array]:
+    """float64 and float32 [rows] with NaN for what is missing, and which of them can't serve."""
+    exact, faults = _as_float64(column, array)
     with numpy.errstate(over="ignore"):
         values = exact.astype(numpy.float32)
     finite = numpy.isfinite(values)
-    faults = unreadable
     if not finite.all():
-        missing = numpy.isnan(exact)
-        infinite = ~finite & ~missing
+        infinite = ~finite & ~numpy.isnan(exact)
         faults = faults | infinite if column.nullable else faults | ~finite
-        values[~finite] = column.fill
     if column.kind is ColumnKind.INTEGER and not pa.types.is_integer(array.type):
         faults = faults | (finite & (exact != numpy.floor(exact)))
-    return values, faults
+    return exact, values, faults
+
+
+def _dates(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
+    """The float32 parts, and which dates can't be read."""
+    encoded = _encoded(column, array)
+    found = [None if text is None else column.date_numbers(text) for text in encoded.dictionary.to_pylist()]
+    table = numpy.array([*(column.fills if numbers is None else numbers for numbers in found), column.fills], dtype=numpy.float32)
+    indices = _indices(encoded)
+    return table[indices], numpy.array([*(numbers is None for numbers in found), not column.nullable])[indices]
+
+
+def _codes_of_numbers(column: ColumnSpecification, positions: Mapping[float, int], array: pa.Array) -> Array:
+    exact, _, faults = _judged(column, array)
+    codes = numpy.fromiter(map(positions.get, exact.tolist(), repeat(UNKNOWN)), dtype=numpy.int64, count=len(exact))
+    return numpy.where(faults, BAD, codes)
 
 
 def _as_float64(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:

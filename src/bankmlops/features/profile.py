@@ -7,11 +7,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy
 
 from bankmlops.errors import InvalidRequestError
+from bankmlops.features.dates import moment_of
 from bankmlops.features.specification import ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import text_of
 
@@ -88,7 +90,7 @@ def shares_of(profile: ColumnProfile, values: Sequence[object]) -> tuple[float, 
 
 
 def _profile(column: ColumnSpecification, values: Sequence[object]) -> ColumnProfile:
-    if column.kind.is_numeric:
+    if column.is_numeric or column.parts:
         edges = _edges(_numbers(values))
         empty = ColumnProfile(column.name, edges, (), ())
     else:
@@ -111,7 +113,10 @@ def _numbers(values: Sequence[object]) -> Array:
 
 
 def _number(value: object) -> float:
-    """NaN for what is missing, and for what is no number."""
+    """NaN for what is missing, and for what is no number; a date is its seconds since 1970."""
+    moment = moment_of(value) if isinstance(value, str) else None
+    if moment is not None:
+        return (moment - datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001 (a moment of `dates` has no time zone)
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

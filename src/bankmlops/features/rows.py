@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from itertools import count
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy
 
 from bankmlops.errors import InvalidRequestError
+from bankmlops.features.dates import SHOWN
 from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import shown
 from bankmlops.features.transform import Matrix, filled
@@ -44,7 +46,7 @@ def matrix_from_rows(
     for index, row in enumerate(rows):
         try:
             values += _row_values(specification, row)
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, OverflowError):
             raise _explained(specification, index, row) from None
     if unknown_categories is UnknownCategories.REFUSE:
         _refuse_unknown(specification, rows)
@@ -64,6 +66,12 @@ def _row_values(specification: FeatureSpecification, row: Row) -> list[float]:
         code = positions.get(value)
         if code is not None:
             values[code] = 1.0
+    for name, types, numbered in specification.number_positions:
+        code = numbered.get(_category(row[name], types), -1)
+        if code >= 0:
+            values[code] = 1.0
+    for column, types, position in specification.date_positions:
+        values[position : position + column.width] = _date_numbers(column, row[column.name], types)
     if len(row) != len(specification.columns) and not row.keys() <= specification.known:
         raise KeyError
     return values
@@ -74,6 +82,23 @@ def _whole(value: object) -> float:
     if type(value) is float and value.is_integer():
         return value
     raise TypeError
+
+
+def _date_numbers(column: ColumnSpecification, value: Any, types: Set[type]) -> tuple[float, ...]:
+    numbers = column.date_numbers(value) if type(value) in types else None
+    if numbers is None:
+        raise TypeError
+    return numbers
+
+
+def _category(value: Any, types: Set[type]) -> float:
+    """The number as a category: NaN where it is missing."""
+    if type(value) not in types:
+        value = _whole(value)
+    number = math.nan if value is None else float(value)
+    if value is not None and not abs(number) <= _LARGEST and not _is_float32(value):
+        raise TypeError
+    return number
 
 
 def _finite(specification: FeatureSpecification, rows: Sequence[Row], values: list[float]) -> Matrix:
@@ -103,8 +128,16 @@ def _refuse_unknown(specification: FeatureSpecification, rows: Sequence[Row]) ->
         for index, row in enumerate(rows):
             value = row[name]
             if value is not None and value not in positions:
-                served = _listed(columns[name].categories)
-                raise _at(index, name, f"{shown(value)} is no category that training saw; {served} would serve")
+                raise _unknown(index, columns[name], value)
+    for name, _, numbered in specification.number_positions:
+        for index, row in enumerate(rows):
+            if row[name] is not None and float(row[name]) not in numbered:
+                raise _unknown(index, columns[name], row[name])
+
+
+def _unknown(index: int, column: ColumnSpecification, value: object) -> InvalidRequestError:
+    served = _listed(column.values)
+    return _at(index, column.name, f"{shown(value)} is no category that training saw; {served} would serve")
 
 
 def _explained(specification: FeatureSpecification, index: int, row: object) -> InvalidRequestError:
@@ -132,6 +165,8 @@ def _at(index: int, name: str, what: str) -> InvalidRequestError:
 
 
 def _fits(column: ColumnSpecification, value: object) -> bool:
+    if column.parts:
+        return type(value) in column.json_types and column.date_numbers(value) is not None  # type: ignore[arg-type]
     if type(value) in column.json_types:
         return not column.kind.is_numeric or value is None or _is_float32(value)
     return column.kind is ColumnKind.INTEGER and type(value) is float and value.is_integer() and _is_float32(value)
@@ -146,7 +181,8 @@ def _is_float32(value: object) -> bool:
 
 
 def _served(column: ColumnSpecification) -> str:
-    return f"{_SERVED[column.kind]} or null" if column.nullable else _SERVED[column.kind]
+    served = SHOWN if column.parts else _SERVED[column.kind]
+    return f"{served} or null" if column.nullable else served
 
 
 def _as_json(value: object) -> str:
@@ -154,6 +190,6 @@ def _as_json(value: object) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool | float) else shown(value)
 
 
-def _listed(categories: tuple[str, ...]) -> str:
+def _listed(categories: tuple[str | bool | float, ...]) -> str:
     more = f" and {len(categories) - _SHOWN_CATEGORIES} more" if len(categories) > _SHOWN_CATEGORIES else ""
     return ", ".join(map(shown, categories[:_SHOWN_CATEGORIES])) + more

@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 
 from bankmlops.errors import InvalidRequestError
+from bankmlops.features.dates import PARTS, parts_of
 
 FORMAT = 1
 _LARGEST = float(numpy.finfo(numpy.float32).max)
@@ -28,7 +29,7 @@ class ColumnKind(StrEnum):
 
     @property
     def is_numeric(self) -> bool:
-        """Whether the column fills one column of the matrix (otherwise one for each category)."""
+        """Whether the values are numbers."""
         return self in (ColumnKind.INTEGER, ColumnKind.NUMBER)
 
 
@@ -44,8 +45,10 @@ _JSON_TYPES: Mapping[ColumnKind, Set[type]] = {
 class ColumnSpecification:
     """One input column: numeric with the `fill` of a missing value, or one-hot over sorted `categories` ("False", "True").
 
+    Where numbers are taken for categories, `categories` are their texts in the order of the numbers, which are float64.
     `nullable` says whether training saw a gap in it, or that nobody knows; `minimum` and `maximum` are of the numbers that
-    training saw, None where nobody knows.
+    training saw, None where nobody knows. A column of dates has `parts` instead, those of `dates.PARTS` that differ among its
+    rows, and the `fills` of a missing date.
     """
 
     name: str
@@ -55,16 +58,30 @@ class ColumnSpecification:
     nullable: bool = True
     minimum: float | None = None
     maximum: float | None = None
+    parts: tuple[str, ...] = ()
+    fills: tuple[float, ...] = ()
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it fills one column of the matrix with its numbers (otherwise one for each category or part of a date)."""
+        return self.kind.is_numeric and not self.categories
 
     @property
     def width(self) -> int:
         """How many columns of the matrix it fills."""
-        return 1 if self.kind.is_numeric else len(self.categories)
+        return 1 if self.is_numeric else len(self.categories) + len(self.parts)
+
+    @property
+    def values(self) -> tuple[str | bool | float, ...]:
+        """Its categories as JSON has them."""
+        if self.kind.is_numeric:
+            return tuple(int(text) if text.lstrip("-").isdigit() else float(text) for text in self.categories)
+        return tuple(text == "True" for text in self.categories) if self.kind is ColumnKind.BOOLEAN else self.categories
 
     @property
     def holds_booleans(self) -> bool:
         """Whether it is a boolean column, or one with gaps, which is fitted as text."""
-        return not self.kind.is_numeric and set(self.categories) <= {"False", "True"}
+        return not self.kind.is_numeric and not self.parts and set(self.categories) <= {"False", "True"}
 
     @property
     def json_types(self) -> Set[type]:
@@ -74,10 +91,21 @@ class ColumnSpecification:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each of its matrix columns: `age`, or `job=admin.`."""
-        if self.kind.is_numeric:
+        """The name of each of its matrix columns: `age`, `job=admin.`, or `when.year`."""
+        if self.is_numeric:
             return (self.name,)
-        return tuple(f"{self.name}={category}" for category in self.categories)
+        return (*(f"{self.name}={category}" for category in self.categories), *(f"{self.name}.{part}" for part in self.parts))
+
+    def date_numbers(self, text: str | None) -> tuple[float, ...] | None:
+        """The matrix columns of a date; None where the text is none."""
+        if text is None:
+            return self.fills
+        found = parts_of(text)
+        return None if found is None else tuple(float(found[place]) for place in self._places)
+
+    @property
+    def _places(self) -> tuple[int, ...]:
+        return tuple(PARTS.index(part) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -117,7 +145,7 @@ class FeatureSpecification:
         """float32 [width]: what stands in for a missing number, 0 at the one-hot columns."""
         fills = numpy.zeros(self.width, dtype=numpy.float32)
         for column, offset in zip(self.columns, self.offsets, strict=True):
-            if column.kind.is_numeric:
+            if column.is_numeric:
                 fills[offset] = column.fill
         return fills
 
@@ -125,15 +153,33 @@ class FeatureSpecification:
     def numeric_positions(self) -> tuple[tuple[str, Set[type], int], ...]:
         """Name of each numeric column, the types that JSON gives it (3.0 for 3 apart), and its matrix column."""
         pairs = zip(self.columns, self.offsets, strict=True)
-        return tuple((column.name, column.json_types, offset) for column, offset in pairs if column.kind.is_numeric)
+        return tuple((column.name, column.json_types, offset) for column, offset in pairs if column.is_numeric)
 
     @cached_property
     def category_positions(self) -> tuple[tuple[str, Set[type], Mapping[str | bool | None, int]], ...]:
-        """Name of each categorical column, the types that JSON gives it, and the matrix column of each value that it knows."""
+        """Name of each column of texts or booleans, the types that JSON gives it, and the matrix column of each known value."""
         pairs = [
-            (column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if not column.kind.is_numeric
+            (column, offset)
+            for column, offset in zip(self.columns, self.offsets, strict=True)
+            if not column.kind.is_numeric and not column.parts
         ]
         return tuple((column.name, column.json_types, _positions(column, offset)) for column, offset in pairs)
+
+    @cached_property
+    def number_positions(self) -> tuple[tuple[str, Set[type], Mapping[float, int]], ...]:
+        """Name of each column of numbers that are categories, the types that JSON gives it, and the matrix column of each."""
+        pairs = zip(self.columns, self.offsets, strict=True)
+        return tuple(
+            (column.name, column.json_types, {float(text): offset + place for place, text in enumerate(column.categories)})
+            for column, offset in pairs
+            if column.kind.is_numeric and column.categories
+        )
+
+    @cached_property
+    def date_positions(self) -> tuple[tuple[ColumnSpecification, Set[type], int], ...]:
+        """Each column of dates, the types that JSON gives it, and the first of its matrix columns."""
+        pairs = zip(self.columns, self.offsets, strict=True)
+        return tuple((column, column.json_types, offset) for column, offset in pairs if column.parts)
 
     @cached_property
     def known(self) -> Set[str]:
@@ -188,8 +234,10 @@ def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | bool |
 
 def _column_to_dict(column: ColumnSpecification) -> dict[str, object]:
     content: dict[str, object] = {"name": column.name, "kind": str(column.kind), "nullable": column.nullable}
-    if column.kind.is_numeric:
+    if column.is_numeric:
         return content | {"fill": column.fill, "minimum": column.minimum, "maximum": column.maximum}
+    if column.parts:
+        return content | {"parts": dict(zip(column.parts, column.fills, strict=True))}
     return content | {"categories": list(column.categories)}
 
 
@@ -202,11 +250,18 @@ def _columns_from_list(contents: list[Mapping[str, Any]]) -> tuple[ColumnSpecifi
 
 def _column_from_dict(content: Mapping[str, Any]) -> ColumnSpecification:
     name, kind, nullable = str(content["name"]), ColumnKind(content["kind"]), bool(content.get("nullable", True))
-    if kind.is_numeric:
+    if kind.is_numeric and "categories" not in content:
         ends = (content.get(end) for end in ("minimum", "maximum"))
         minimum, maximum = (None if end is None else _float32(end) for end in ends)
         return ColumnSpecification(name, kind, _float32(content["fill"]), (), nullable, minimum, maximum)
+    if "parts" in content:
+        fills = {str(part): _float32(fill) for part, fill in content["parts"].items()}
+        if kind is not ColumnKind.STRING or not fills or not fills.keys() <= set(PARTS):
+            raise ValueError("no parts of a date")
+        return ColumnSpecification(name, kind, nullable=nullable, parts=tuple(fills), fills=tuple(fills.values()))
     categories = tuple(str(text) for text in content["categories"])
+    if kind.is_numeric and not (categories and all(_float32(text) is not None for text in categories)):
+        raise ValueError("no categories")
     return ColumnSpecification(name, kind, categories=categories, nullable=nullable)
 
 

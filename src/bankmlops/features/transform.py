@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any
 
 import numpy
 
 from bankmlops.errors import InvalidRequestError
-from bankmlops.features.specification import FeatureSpecification
+from bankmlops.features.dates import SHOWN
+from bankmlops.features.specification import ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import shown, texts_of
 
 Array = numpy.ndarray[Any, Any]
@@ -27,17 +28,39 @@ def matrix_from_columns(specification: FeatureSpecification, columns: Mapping[st
     for name, _, position in specification.numeric_positions:
         matrix[:, position] = _numbers(name, columns[name])
     for name, _, positions in specification.category_positions:
-        codes = numpy.fromiter(map(positions.get, texts_of(columns[name]), repeat(-1)), dtype=numpy.int64, count=rows)
-        known = numpy.flatnonzero(codes >= 0)
-        matrix[known, codes[known]] = 1.0
+        _mark(matrix, map(positions.get, texts_of(columns[name]), repeat(-1)))
+    for name, _, numbered in specification.number_positions:
+        _mark(matrix, map(numbered.get, _wide_numbers(name, columns[name]).tolist(), repeat(-1)))
+    for column, _, position in specification.date_positions:
+        matrix[:, position : position + column.width] = _dates(column, columns[column.name])
     return filled(specification, matrix)
 
 
+def _dates(column: ColumnSpecification, array: Array) -> Array:
+    texts = texts_of(array)
+    numbers = {text: column.date_numbers(text) for text in set(texts)}
+    if None in numbers.values():
+        row = next(row for row, text in enumerate(texts) if numbers[text] is None)
+        raise InvalidRequestError(f"column {column.name!r}, row {row}: {shown(texts[row])} where {SHOWN} would serve")
+    return numpy.array([numbers[text] for text in texts], dtype=numpy.float32).reshape(len(texts), column.width)
+
+
+def _mark(matrix: Matrix, positions: Iterable[int]) -> None:
+    """Put a 1 into each row at its position, and nothing where that is negative."""
+    codes = numpy.fromiter(positions, dtype=numpy.int64, count=len(matrix))
+    known = numpy.flatnonzero(codes >= 0)
+    matrix[known, codes[known]] = 1.0
+
+
 def _numbers(name: str, array: Array) -> Matrix:
+    with numpy.errstate(over="ignore"):  # beyond float32 counts as missing
+        # By way of float64, as a row's number goes: an int64 rounded straight to float32 can differ in the last bit.
+        return _wide_numbers(name, array).astype(numpy.float32)
+
+
+def _wide_numbers(name: str, array: Array) -> numpy.ndarray[Any, numpy.dtype[numpy.float64]]:
     try:
-        with numpy.errstate(over="ignore"):  # beyond float32 counts as missing
-            # By way of float64, as a row's number goes: an int64 rounded straight to float32 can differ in the last bit.
-            return array.astype(numpy.float64).astype(numpy.float32)
+        return array.astype(numpy.float64)
     except (ValueError, TypeError) as error:
         raise InvalidRequestError(f"column {name!r}: text where numbers would serve ({error})") from error
 

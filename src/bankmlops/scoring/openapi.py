@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
+from bankmlops.features.dates import SHOWN
 from bankmlops.scoring.body import METHODS
 from bankmlops.scoring.bundle import Bundle
 from bankmlops.scoring.service import Service
@@ -124,10 +125,12 @@ def _value(column: ColumnSpecification, unknown_categories: UnknownCategories) -
         schema |= {"minimum": -_LARGEST, "maximum": _LARGEST}
     if column.minimum is not None and column.maximum is not None:
         schema["description"] = f"From {column.minimum:g} to {column.maximum:g} in training."
-    if column.kind is ColumnKind.STRING and not column.holds_booleans:
+    if column.parts:
+        schema["description"] = f"{SHOWN[0].upper()}{SHOWN[1:]}."
+    if column.categories and not column.holds_booleans:
         refuses = unknown_categories is UnknownCategories.REFUSE
         gap = [None] if column.nullable and refuses else []
-        schema["enum" if refuses else "examples"] = [*column.categories, *gap]
+        schema["enum" if refuses else "examples"] = [*column.values, *gap]
     return schema
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -14,8 +15,10 @@ from bankmlops.automl.folds import assign_folds
 from bankmlops.automl.guardrails import Finding, Guardrails, Status, examine
 from bankmlops.automl.known_tables import BANK_MARKETING
 from bankmlops.automl.leakage import area_alone, baseline_probabilities, grouped, measure_worth
+from bankmlops.automl.preparation import Preparation
+from bankmlops.automl.table import prepare
 from bankmlops.features import encode_labels, fit, matrix_from_columns
-from unit.automl.tables import columns
+from unit.automl.tables import columns, config
 
 Array = numpy.ndarray[Any, Any]
 
@@ -184,6 +187,27 @@ def test_what_duration_is_worth() -> None:
     assert worth.baseline["AUC_weighted"] == 0.5
     assert json.loads(json.dumps(worth.to_dict()))["column"] == "duration"
     assert measure_worth("duration", specification, matrix, labels, folds, deadline=time.monotonic()) is None
+
+
+@pytest.mark.slow
+def test_duration_is_told_before_training(tmp_path: Path) -> None:
+    """JSON and HTML are there before a trial ends; then they have the score with `duration`, without it, and the majority's."""
+    table = _bank()
+    asked = config(table)
+    preparation = Preparation(prepare(table, asked), asked.dataset, tmp_path, time.monotonic() + 60)
+    first = json.loads((tmp_path / "guardrails.json").read_text())
+    assert (first["worth"], first["suspects"]) == ([], ["duration"])
+    assert "not known before the call" in (tmp_path / "guardrails.html").read_text()
+    preparation.start()
+    preparation.finish()
+    document, page = ((tmp_path / f"guardrails.{suffix}").read_text() for suffix in ("json", "html"))
+    (worth,) = json.loads(document)["worth"]
+    majority = json.loads(document)["majority_share"]
+    assert majority == pytest.approx((table["y"] == "no").mean())
+    assert worth["baseline"]["accuracy"] == pytest.approx(majority, abs=0.02)
+    assert "What duration is worth" in page
+    for name in ("with_it", "without_it", "baseline"):
+        assert all(f"{worth[name][metric]:.4f}" in page for metric in ("accuracy", "AUC_weighted", "log_loss"))
 
 
 def test_a_large_table_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:

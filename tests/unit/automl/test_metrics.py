@@ -39,29 +39,48 @@ def test_every_metric_of_azure_is_there(classes: int) -> None:
     assert all(numpy.isfinite(value) for value in values.values())
 
 
-@pytest.mark.parametrize("classes", [2, 3, 7])
-def test_values_are_scikit_learns(classes: int) -> None:
-    """Each value is what scikit-learn computes for it."""
+def test_they_are_those_of_the_sdk() -> None:
+    """The names are those that Azure's own SDK has for single numbers of a classification."""
+    metric = pytest.importorskip("azureml.automl.core.shared.constants").Metric
+    names = metric.SCALAR_CLASSIFICATION_SET | metric.CLASSIFICATION_BINARY_SET
+    assert set(classification_metrics(*_case(2))) == names
+    assert set(classification_metrics(*_case(3))) == names - metric.CLASSIFICATION_BINARY_SET
+    assert set(classification_metrics(*_case(3), positive=1)) == names
+
+
+@pytest.mark.parametrize(("classes", "positive"), [(2, None), (2, 1), (3, 0), (3, None), (7, 6)])
+def test_values_are_scikit_learns(classes: int, positive: int | None) -> None:
+    """Each value, without exception, is what scikit-learn computes for it."""
     labels, probabilities = _case(classes)
-    predicted = probabilities.argmax(axis=1)
-    truth = numpy.eye(classes)[labels]
-    values = classification_metrics(labels, probabilities)
-    expected = {
+    values = classification_metrics(labels, probabilities, positive)
+    expected = _expected(labels, probabilities, 1 if positive is None and classes == 2 else positive)
+    assert values.keys() == expected.keys()
+    for name, value in expected.items():
+        assert values[name] == pytest.approx(value, abs=1e-9), name
+
+
+def _expected(labels: numpy.ndarray, probabilities: numpy.ndarray, positive: int | None) -> dict[str, float]:
+    predicted, truth = probabilities.argmax(axis=1), numpy.eye(probabilities.shape[1])[labels]
+    values = {
         "accuracy": sk.accuracy_score(labels, predicted),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
         "log_loss": sk.log_loss(labels, probabilities),
         "matthews_correlation": sk.matthews_corrcoef(labels, predicted),
         "norm_macro_recall": sk.balanced_accuracy_score(labels, predicted, adjusted=True),
-        "f1_score_weighted": sk.f1_score(labels, predicted, average="weighted"),
-        "f1_score_micro": sk.f1_score(labels, predicted, average="micro"),
-        "precision_score_macro": sk.precision_score(labels, predicted, average="macro"),
-        "recall_score_weighted": sk.recall_score(labels, predicted, average="weighted"),
-        "AUC_weighted": sk.roc_auc_score(truth, probabilities, average="weighted"),
-        "AUC_macro": sk.roc_auc_score(truth, probabilities, average="macro"),
-        "average_precision_score_weighted": sk.average_precision_score(truth, probabilities, average="weighted"),
+        "weighted_accuracy": sk.accuracy_score(labels, predicted, sample_weight=numpy.bincount(labels)[labels]),
     }
-    for name, value in expected.items():
-        assert values[name] == pytest.approx(value, abs=1e-9), name
+    for average in ("macro", "micro", "weighted"):
+        values[f"AUC_{average}"] = sk.roc_auc_score(truth, probabilities, average=average)
+        values[f"average_precision_score_{average}"] = sk.average_precision_score(truth, probabilities, average=average)
+        for name in ("f1_score", "precision_score", "recall_score"):
+            values[f"{name}_{average}"] = getattr(sk, name)(labels, predicted, average=average)
+    if positive is None:
+        return values
+    values["AUC_binary"] = sk.roc_auc_score(labels == positive, probabilities[:, positive])
+    values["average_precision_score_binary"] = sk.average_precision_score(labels == positive, probabilities[:, positive])
+    for name in ("f1_score", "precision_score", "recall_score"):
+        values[f"{name}_binary"] = getattr(sk, name)(labels == positive, predicted == positive)
+    return values
 
 
 def test_weighted_accuracy_weighs_rows_by_their_class() -> None:

@@ -157,6 +157,20 @@ def test_the_numbers_are_the_facts() -> None:
     assert counts[0] + counts[3] == (facts.labels == facts.probabilities.argmax(axis=1)).sum()
 
 
+def test_an_ensemble_shows_its_members() -> None:
+    """A blend's members stand there with their weights, a stack's without; a single model has none."""
+    winner = _facts().winner
+    members = {"ensembled_algorithms": "['LightGBM', 'RandomForest']", "ensembled_iterations": "[7, 2]"}
+    blend = dataclasses.replace(winner, parameters={**members, "ensemble_weights": "[0.75, 0.25]"})
+    text = render(_facts(winner=blend))
+    for words in ("What VotingEnsemble is made of", "LightGBM, trial 7", "75.0%", "RandomForest, trial 2", "25.0%"):
+        assert words in text
+    stack = render(_facts(winner=dataclasses.replace(winner, algorithm="StackEnsemble", parameters=members)))
+    assert "What StackEnsemble is made of" in stack
+    assert "75.0%" not in stack
+    assert "is made of" not in render(_facts(winner=dataclasses.replace(winner, parameters={"C": "1"})))
+
+
 def test_the_leaderboard_has_the_best_twenty() -> None:
     """More trials than twenty are counted, not listed."""
     text = render(_facts())
@@ -205,6 +219,8 @@ def test_the_best_score_over_time_leaves_outliers_out() -> None:
     assert "Best log_loss 0.1790 after 4.0 s. 1 far off" in chart.caption
     alone = progress_chart([(1.0, 0.9)], "accuracy", falling=False)
     assert "Best accuracy 0.9000 after 1.0 s." in alone.caption
+    close = progress_chart([(1.0, 0.91746), (2.0, 0.91763), (3.0, 0.91748)], "accuracy", falling=False)
+    assert ">0.9175</text>" in close.svg  # and not five places, which the frame has no room for
 
 
 @pytest.mark.parametrize(

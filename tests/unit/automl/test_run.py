@@ -112,12 +112,14 @@ def test_the_pictures_are_there(finished: Finished) -> None:
 
 
 def test_many_classes_and_another_metric(tmp_path: Path) -> None:
-    """Four classes, another primary metric, and two learners alone."""
+    """Four classes of which one is positive, another primary metric, and two learners alone."""
     table = columns(400, 4)
-    asked = config(table, primary_metric="log_loss", allowed_models=("LogisticRegression", "LightGBM"), n_cross_validations=3)
+    learners = ("LogisticRegression", "LightGBM")
+    asked = config(table, primary_metric="log_loss", allowed_models=learners, n_cross_validations=3, positive_label="class 2")
     outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
     assert {trial.algorithm for trial in outcome.trials} <= {"LogisticRegression", "LightGBM", "VotingEnsemble"}
     assert outcome.winner.score == min(trial.score for trial in outcome.trials)
+    assert all(trial.metrics["AUC_binary"] > 0.6 for trial in outcome.trials)
     check_parity(outcome.parity)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy
@@ -70,6 +71,16 @@ def test_certain_members_are_bounded() -> None:
     answers = fit_meta_learner(members, labels).answer(members)
     assert numpy.isfinite(answers).all()
     assert (answers.argmax(axis=1) == labels).all()
+
+
+def test_the_blend_shows_what_it_is_made_of() -> None:
+    """A VotingEnsemble names its members, and their weights, which sum to 1."""
+    labels = _labels(2)
+    contenders = [_contender(number, _answers(labels, 2, 3.0, number), labels) for number in range(3)]
+    voting = ensemble_of(contenders, [3, 2, 1], Judgement(labels, assign_folds(labels, 5, 0), "log_loss"), 3)
+    shown = {name: json.loads(voting.trial.parameters[f"ensemble{name}"]) for name in ("d_iterations", "_weights")}
+    assert shown == {"d_iterations": [0, 1, 2], "_weights": [0.5, 0.333333, 0.166667]}
+    assert sum(voting.weights) == pytest.approx(1.0)
 
 
 def test_the_stack_shows_what_it_is_made_of() -> None:

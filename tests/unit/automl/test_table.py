@@ -12,7 +12,7 @@ from bankmlops.automl import sampling
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, choose_folds, held_out_folds, hold_out
 from bankmlops.automl.table import Table, prepare
 from bankmlops.errors import InvalidRequestError
-from bankmlops.features import matrix_from_rows
+from bankmlops.features import ColumnKind, ColumnSpecification, matrix_from_rows
 from bankmlops.types import ColumnPurpose, Featurization, FeaturizationMode
 from unit.automl.tables import columns, config
 
@@ -92,19 +92,23 @@ def test_the_positive_class_is_the_second() -> None:
     """The class that metrics and curves are of comes second, whatever its name."""
     assert _prepare().specification.classes == ("class 0", "class 1")
     table = _prepare(positive_label="class 0")
+    assert table.positive == 1
     assert table.specification.classes == ("class 1", "class 0")
     assert (table.labels == (TABLE["y"] == "class 0")).all()
 
 
-@pytest.mark.parametrize(
-    ("classes", "label", "message"),
-    [(2, "class 7", "'class 7' is no class of label 'y'; choose from class 0, class 1"), (3, "class 0", "two classes; .* has 3")],
-)
-def test_a_positive_class_that_can_not_be(classes: int, label: str, message: str) -> None:
-    """A class that is not there, or one of many, is refused."""
-    table = columns(60, classes)
-    with pytest.raises(InvalidRequestError, match=message):
-        prepare(table, config(table, positive_label=label))
+def test_one_of_many_classes_is_positive() -> None:
+    """More than two classes keep their order, and the table knows which one is judged against the rest, if one is."""
+    table = columns(60, 3)
+    assert prepare(table, config(table)).positive is None
+    asked = prepare(table, config(table, positive_label="class 1"))
+    assert (asked.specification.classes, asked.positive) == (("class 0", "class 1", "class 2"), 1)
+
+
+def test_a_positive_class_that_can_not_be() -> None:
+    """A class that is not there is refused, with those that are."""
+    with pytest.raises(InvalidRequestError, match="'class 7' is no class of label 'y'; choose from class 0, class 1"):
+        _prepare(positive_label="class 7")
 
 
 def test_columns_left_out() -> None:
@@ -128,9 +132,34 @@ def test_text_as_numbers() -> None:
         prepare(table, config(table, featurization=purposes))
 
 
+def test_numbers_as_categories() -> None:
+    """A column of numbers whose purpose is Categorical has a column of the matrix for each, in training and for a row."""
+    table = _prepare(featurization=Featurization(column_purposes={"whole": ColumnPurpose.CATEGORICAL}))
+    column = next(column for column in table.specification.columns if column.name == "whole")
+    assert (column.kind, column.width) == (ColumnKind.INTEGER, len(set(TABLE["whole"].tolist())))
+    row = {name: None if value != value else value for name, value in table.example.items()}  # noqa: PLR0124
+    assert (matrix_from_rows(table.specification, [row])[0] == table.matrix[0]).all()
+
+
+def test_dates() -> None:
+    """A column of dates is one by itself, and may be asked to be; Categorical keeps it whole; a text that is none is refused."""
+    table = {**TABLE, "text": numpy.array([f"2026-01-{1 + row % 28:02}" for row in range(ROWS)], dtype=object)}
+
+    def column(purpose: ColumnPurpose | None) -> ColumnSpecification:
+        purposes = {} if purpose is None else {"text": purpose}
+        specification = prepare(table, config(table, featurization=Featurization(column_purposes=purposes))).specification
+        return next(column for column in specification.columns if column.name == "text")
+
+    assert column(None).parts == column(ColumnPurpose.DATETIME).parts == ("day", "dayofweek", "dayofyear")
+    assert len(column(ColumnPurpose.CATEGORICAL).categories) == 28
+    table["text"][4] = "soon"
+    with pytest.raises(InvalidRequestError, match="column 'text', row 4: 'soon' is no DateTime; a date such as"):
+        column(ColumnPurpose.DATETIME)
+
+
 @pytest.mark.parametrize(
     ("name", "purpose", "message"),
-    [("flag", ColumnPurpose.NUMERIC, "true and false"), ("whole", ColumnPurpose.CATEGORICAL, "holds numbers")],
+    [("flag", ColumnPurpose.NUMERIC, "true and false"), ("whole", ColumnPurpose.DATETIME, "can't be DateTime")],
 )
 def test_a_purpose_that_a_column_can_not_have(name: str, purpose: ColumnPurpose, message: str) -> None:
     """What can't be taken so is refused in one line."""

@@ -24,6 +24,9 @@ SPECIFICATION = FeatureSpecification(
         ColumnSpecification("city", ColumnKind.STRING, categories=("Bern", "Graz"), nullable=True),
         ColumnSpecification("owner", ColumnKind.BOOLEAN, categories=("False", "True"), nullable=False),
         ColumnSpecification("loan", ColumnKind.STRING, categories=("False", "True"), nullable=True),
+        ColumnSpecification("code", ColumnKind.INTEGER, categories=("-3", "1", "2"), nullable=False),
+        ColumnSpecification("share", ColumnKind.NUMBER, categories=("0.5", "2"), nullable=True),
+        ColumnSpecification("when", ColumnKind.STRING, nullable=True, parts=("year", "hour"), fills=(2025.0, 11.5)),
     ),
     label_column="y",
     classes=("no", "yes"),
@@ -37,6 +40,9 @@ ROWS = st.lists(
         {
             "age": NUMBERS,
             "rate": NUMBERS,
+            "code": NUMBERS | st.sampled_from([1.0, 2.0]),
+            "share": NUMBERS | st.sampled_from([0.5, 2.0]),
+            "when": TEXTS | st.sampled_from(["2026-01-31", "2026-01-31T23:10:00-02:00"]),
             "job": TEXTS,
             "city": TEXTS,
             "owner": st.none() | st.booleans(),
@@ -50,7 +56,14 @@ ROWS = st.lists(
 
 def _columns(rows: list[dict[str, Any]], *, text: bool) -> dict[str, pa.Array]:
     """The rows as Parquet holds them, or as text, which a CSV file holds (dictionary encoded)."""
-    kinds = {"age": pa.float64(), "rate": pa.float64(), "owner": pa.bool_(), "loan": pa.bool_()}
+    kinds = {
+        "age": pa.float64(),
+        "rate": pa.float64(),
+        "code": pa.float64(),
+        "share": pa.float64(),
+        "owner": pa.bool_(),
+        "loan": pa.bool_(),
+    }
     columns = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
@@ -98,21 +111,42 @@ def test_same_judgement_and_same_bytes(rows: list[dict[str, Any]], text: bool) -
 )
 def test_a_column_of_the_wrong_type(column: str, array: list[Any]) -> None:
     """A column that holds another type altogether is refused as a whole, by its name."""
-    row = {"age": 1.0, "rate": 1.0, "job": "clerk", "city": "Bern", "owner": True, "loan": True}
+    row = {
+        "age": 1.0,
+        "rate": 1.0,
+        "job": "clerk",
+        "city": "Bern",
+        "owner": True,
+        "loan": True,
+        "code": 2.0,
+        "share": 0.5,
+        "when": "2026-01-31",
+    }
     columns = _columns([row], text=False) | {column: pa.array(array)}
     with pytest.raises(InvalidRequestError, match=f"column '{column}': .* would serve"):
         prepare(SPECIFICATION, columns)
 
 
 def test_dates_and_all_null_columns() -> None:
-    """Dates are text, as in training; a column of nothing but nulls is missing values."""
-    row = {"age": 1.0, "rate": 1.0, "job": "clerk", "city": "Bern", "owner": True, "loan": True}
-    dates = {"city": pa.array([0], pa.date32()), "rate": pa.nulls(1), "loan": pa.nulls(1)}
+    """Dates are text, as in training, whatever a file holds them as; a column of nothing but nulls is missing values."""
+    row = {
+        "age": 1.0,
+        "rate": 1.0,
+        "job": "clerk",
+        "city": "Bern",
+        "owner": True,
+        "loan": True,
+        "code": 2.0,
+        "share": 0.5,
+        "when": "2026-01-31",
+    }
+    moment = pa.array([5 * 3600], pa.timestamp("s"))
+    dates = {"city": pa.array([0], pa.date32()), "when": moment, "rate": pa.nulls(1), "loan": pa.nulls(1)}
     prepared = prepare(SPECIFICATION, _columns([row], text=False) | dates)
     matrix = numpy.empty((1, SPECIFICATION.width), dtype=numpy.float32)
     fill(matrix, prepared, 0, 1)
     assert not prepared.bad
-    assert matrix[0].tolist() == [1.0, 1.5, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+    assert matrix[0].tolist() == [1.0, 1.5, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1970.0, 5.0]
 
 
 @pytest.mark.parametrize(
@@ -127,10 +161,10 @@ def test_a_value_as_json(array: pa.Array, shown: object) -> None:
 def test_a_csv_is_read_as_training_reads_it(tmp_path: Path) -> None:
     """Empty fields and `NA` are missing, spaces around a number don't matter, and a chunk with one bad word keeps the rest."""
     (tmp_path / "rows.csv").write_text(
-        "loan,owner,city,job,rate,age,id\n"
-        "true,TRUE,NA,clerk, 2.5 ,30,a\n"
-        ",0,Graz,student,,x,b\n"
-        "False,false,Bern,clerk,1e2,31.0,c\n"
+        "loan,owner,city,job,rate,age,id,share,code,when\n"
+        "true,TRUE,NA,clerk, 2.5 ,30,a,,-3,\n"
+        ",0,Graz,student,,x,b,1,1,2026-01-31\n"
+        "False,false,Bern,clerk,1e2,31.0,c, 2.0,7,2027-01-31 10:00\n"
     )
     (chunk,) = chunks([tmp_path / "rows.csv"], SPECIFICATION)
     rows = chunk.load()
@@ -138,6 +172,6 @@ def test_a_csv_is_read_as_training_reads_it(tmp_path: Path) -> None:
     matrix = numpy.empty((3, SPECIFICATION.width), dtype=numpy.float32)
     fill(matrix, prepared, 0, 3)
     assert {name: faulty.tolist() for name, faulty in prepared.bad.items()} == {"age": [False, True, False]}
-    assert matrix[0].tolist() == [30.0, 2.5, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0]
-    assert matrix[2].tolist() == [31.0, 100.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    assert matrix[0].tolist() == [30.0, 2.5, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2025.0, 11.5]
+    assert matrix[2].tolist() == [31.0, 100.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2027.0, 10.0]
     assert rows.count == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import numpy
@@ -17,31 +18,42 @@ from bankmlops.datasets import columns_of
 from bankmlops.datasets.synthetic_bank import bank_rows
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification, fit, matrix_from_columns, matrix_from_rows
+from bankmlops.features.dates import PARTS
 from bankmlops.types import UnknownCategories
 
 Row = dict[str, Any]
 
 _NUMBERS = st.one_of(st.floats(allow_nan=False), st.floats(width=32, allow_nan=False), st.sampled_from([16777217.0, 1e39, -0.0]))
 _TEXTS = st.one_of(st.sampled_from(["a", "b", "true", "1", " a", ""]), st.text(max_size=4))
+_DATES = st.one_of(
+    st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-11, minutes=-30))])).map(datetime.isoformat),
+    st.dates().map(date.isoformat),
+)
 _ROW = st.fixed_dictionaries(
     {
         "whole": st.integers(-(2**63), 2**63 - 1),
+        "code": st.one_of(st.integers(-3, 3), st.sampled_from([2**53, 2**53 + 1, -(2**62)])),
+        "rate": st.one_of(st.none(), st.sampled_from([0.1, 0.5, -0.0, 0.0, 3.0, 1e39]), _NUMBERS),
         "gap": st.one_of(st.none(), st.integers(-100, 2**60)),
         "number": st.one_of(st.none(), _NUMBERS),
         "flag": st.booleans(),
         "perhaps": st.one_of(st.none(), st.booleans()),
         "text": st.one_of(st.none(), _TEXTS),
+        "when": st.one_of(st.none(), _DATES),
         "y": st.sampled_from(["no", "yes"]),
     }
 )
 _SCHEMA = pa.schema(
     {
         "whole": pa.int64(),
+        "code": pa.int64(),
+        "rate": pa.float64(),
         "gap": pa.int64(),
         "number": pa.float64(),
         "flag": pa.bool_(),
         "perhaps": pa.bool_(),
         "text": pa.string(),
+        "when": pa.string(),
         "y": pa.string(),
     }
 )
@@ -53,7 +65,7 @@ def _columns(rows: list[Row]) -> dict[str, numpy.ndarray[Any, Any]]:
 
 def _fitted(rows: list[Row]) -> FeatureSpecification:
     try:
-        return fit(_columns(rows), "y")
+        return fit(_columns(rows), "y", ("code", "rate"))
     except InvalidRequestError:  # every column is constant
         assume(False)
         raise
@@ -66,7 +78,7 @@ def _through_json(rows: list[Row]) -> list[Row]:
 
 def _wholes_as_fractions(rows: list[Row]) -> list[Row]:
     """As JavaScript or pandas with gaps sends whole numbers: 3.0 for 3."""
-    wholes = {"whole", "gap"}
+    wholes = {"whole", "code", "gap"}
     return [
         {name: float(value) if name in wholes and value is not None else value for name, value in row.items()} for row in rows
     ]
@@ -90,7 +102,7 @@ def test_training_and_scoring_agree(spelling: Callable[[list[Row]], list[Row]], 
 def _that_serve(specification: FeatureSpecification, rows: list[Row]) -> list[Row]:
     """Those with no gap where fitting saw none, and no number that float32 can't hold."""
     whole = {column.name for column in specification.columns if not column.nullable}
-    return [row for row in rows if not (_gaps(row) & whole or _overflows(row["number"]))]
+    return [row for row in rows if not (_gaps(row) & whole or _overflows(row["number"]) or _overflows(row["rate"]))]
 
 
 def _gaps(row: Row) -> set[str]:
@@ -109,7 +121,7 @@ def test_what_training_did_not_hold_is_refused(seen: list[Row], row: Row) -> Non
     specification = _fitted(seen)
     names = {column.name for column in specification.columns}
     whole = {column.name for column in specification.columns if not column.nullable}
-    overflowing = {"number"} & names if _overflows(row["number"]) else set()
+    overflowing = {name for name in ("number", "rate") if name in names and _overflows(row[name])}
     faulty = (_gaps(row) & whole) | overflowing
     complaint = _complaint(specification, row)
     assert any(f"row 0, column {name!r}: " in complaint for name in faulty) if faulty else not complaint
@@ -155,6 +167,43 @@ def test_column_of_booleans_with_gaps_takes_their_spellings() -> None:
     matrix = matrix_from_rows(specification, [{"flag": value} for value in (True, "true", "TRUE", "1")])
     assert (matrix == [0.0, 1.0]).all()
     assert (matrix_from_rows(specification, [{"flag": None}, {"flag": "perhaps"}]) == 0.0).all()
+
+
+def test_dates() -> None:
+    """Dates have a column for each part that differs; an offset is taken off, a gap takes medians, others are refused."""
+    texts = ["2025-12-31T23:30:00-02:00", "2026-01-01 01:30", None, "2026-03-01", "2026-03-01"]
+    columns = {"when": numpy.array(texts, dtype=object), "y": numpy.array(["no", "yes"] * 2 + ["no"], dtype=object)}
+    specification = FeatureSpecification.from_json(fit(columns, "y").to_json())
+    assert specification.names == tuple(f"when.{part}" for part in PARTS)
+    matrix = matrix_from_rows(specification, [{"when": text} for text in texts])
+    assert matrix[0].tolist() == matrix[1].tolist() == [2026, 1, 1, 3, 1, 1, 30, 0]
+    assert matrix[2].tolist() == [2026, 2, 1, 4.5, 30.5, 0.5, 15, 0]
+    assert matrix.tobytes() == matrix_from_columns(specification, columns).tobytes()
+    for value, told in (("soon", "'soon'"), ("2026-02-30", "'2026-02-30'"), (3, "3"), (True, "true")):
+        with pytest.raises(InvalidRequestError, match=f"row 0, column 'when': {told} where a date such as 2026-01-31"):
+            matrix_from_rows(specification, [{"when": value}])
+    with pytest.raises(InvalidRequestError, match="column 'when', row 1: 'soon' where a date such as"):
+        matrix_from_columns(specification, {"when": numpy.array(["2026-01-01", "soon"], dtype=object)})
+    assert fit({"d": numpy.array(["2026-01-01", "2026-01-02"] * 2, dtype=object), "y": columns["y"][:4]}, "y").names == (
+        "d.day",
+        "d.dayofweek",
+        "d.dayofyear",
+    )
+    assert fit(columns, "y", ["when"]).columns[0].categories
+
+
+def test_numbers_as_categories() -> None:
+    """Numbers that are categories have a column each; 3 and 3.0 are one, and what training did not see is none or refused."""
+    columns = {"code": numpy.array([3, 10, 3, -1]), "y": numpy.array(["no", "yes"] * 2, dtype=object)}
+    specification = fit(columns, "y", ["code"])
+    assert specification.names == ("code=-1", "code=3", "code=10")
+    rows: list[Row] = [{"code": 3}, {"code": 3.0}, {"code": 4}]
+    assert matrix_from_rows(specification, rows).tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
+    with pytest.raises(InvalidRequestError, match=r"row 2, column 'code': 4 is no category that training saw; -1, 3, 10 would"):
+        matrix_from_rows(specification, rows, UnknownCategories.REFUSE)
+    for value, told in (("3", "'3'"), (2.5, "2.5"), (math.nan, "NaN"), (None, "null"), (10**400, "1000")):
+        with pytest.raises(InvalidRequestError, match=f"row 0, column 'code': {told}.* where a whole number would serve"):
+            matrix_from_rows(specification, [{"code": value}])
 
 
 def test_unknown_categories() -> None:

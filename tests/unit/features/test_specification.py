@@ -38,6 +38,21 @@ _COLUMNS = st.one_of(
     st.builds(
         ColumnSpecification,
         _NAMES,
+        st.just(ColumnKind.STRING),
+        nullable=st.booleans(),
+        parts=st.just(("year", "hour")),
+        fills=st.just((2026.0, 11.5)),
+    ),
+    st.builds(
+        ColumnSpecification,
+        _NAMES,
+        st.just(ColumnKind.INTEGER),
+        categories=st.lists(st.integers(-9, 9).map(str), min_size=1, max_size=4, unique=True).map(tuple),
+        nullable=st.booleans(),
+    ),
+    st.builds(
+        ColumnSpecification,
+        _NAMES,
         st.sampled_from([ColumnKind.STRING, ColumnKind.BOOLEAN]),
         categories=st.lists(st.text(max_size=5), max_size=4, unique=True).map(tuple),
         nullable=st.booleans(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 pytestmark = pytest.mark.slow
 
 ROWS = 33_000
-long = pytest.mark.skipif(os.environ.get("BANKMLOPS_LONG_TESTS") != "1", reason="a minute: set BANKMLOPS_LONG_TESTS=1")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +24,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> LocalWorkspace:
     return LocalWorkspace(tmp_path_factory.mktemp("budget") / "workspace")
 
 
-@pytest.mark.parametrize("minutes", [0.5, pytest.param(1.0, marks=long)])
+@pytest.mark.parametrize("minutes", [0.5, pytest.param(1.0, marks=pytest.mark.long)])
 def test_the_budget_is_kept(workspace: LocalWorkspace, tmp_path: Path, minutes: float) -> None:
     """A run ends Completed within its minutes, and 5 % or 5 s at most, with a model that beats the majority."""
     table = tmp_path / "bank.csv"

@@ -13,16 +13,16 @@ overlap ask for (Nadeau and Bengio, Machine Learning 52, 2003). Nothing else sho
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import figures
 import joblib
+import json_lines
 import numpy
 import pandas
 from scipy import stats
@@ -46,7 +46,6 @@ Rows = dict[str, dict[int, Mapping[str, float]]]
 def main() -> None:
     """Run the systems that were asked for, and print the tables."""
     options = _arguments()
-    options.log.parent.mkdir(parents=True, exist_ok=True)
     for name in options.datasets.split(","):
         systems = options.systems.split(",")
         _measure(name, systems, options)
@@ -78,16 +77,9 @@ def _measure(name: str, systems: Sequence[str], options: argparse.Namespace) -> 
                 continue
             values = _score(system, train, test, options.seconds, repeat)
             line = {"dataset": name, "system": system, "seconds": options.seconds, "repeat": repeat, "values": values}
-            _append(options.log, {**line, **figures.facts(VERSIONS)})
+            json_lines.append(options.log, {**line, **figures.facts(VERSIONS)})
             shown = "  ".join(f"{metric} {values[metric]:.4f}" for metric in METRICS)
             print(f"{name} repeat {repeat} {system:16s} {shown}  {values['seconds']:.1f} s", flush=True)
-
-
-def _append(log: Path, line: Mapping[str, Any]) -> None:
-    """On a line of its own, also after one that was cut off."""
-    cut_off = log.exists() and log.read_bytes()[-1:] not in (b"", b"\n")
-    with log.open("a", encoding="utf-8") as file:
-        file.write(("\n" if cut_off else "") + json.dumps(line) + "\n")
 
 
 def _score(system: str, train: pandas.DataFrame, test: pandas.DataFrame, seconds: float, seed: int) -> dict[str, float]:
@@ -102,19 +94,10 @@ def _score(system: str, train: pandas.DataFrame, test: pandas.DataFrame, seconds
 def _logged(log: Path, name: str, seconds: float, systems: Sequence[str]) -> Rows:
     """What the log holds of a table at a budget: a system's repeats."""
     rows: Rows = {system: {} for system in systems}
-    for line in _lines(log):
+    for line in json_lines.read(log):
         if line["dataset"] == name and line["seconds"] == seconds and line["system"] in rows:
             rows[line["system"]][line["repeat"]] = line["values"]
     return rows
-
-
-def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Whole lines: the last one may have been cut off by a kill."""
-    for text in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
-        try:
-            yield json.loads(text)
-        except ValueError:
-            continue
 
 
 def _load(name: str) -> pandas.DataFrame:

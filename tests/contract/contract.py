@@ -194,6 +194,12 @@ class BackendContract(ABC):
         assert backend.get_run(run.id).status is RunStatus.COMPLETED
         assert run.id in [found.id for found in backend.list_runs()]
 
+    def test_run_is_found_by_its_tags(self, backend: Backend, run: Run) -> None:
+        """A run is in the list of those that bear some of its tags, and not in one of other tags."""
+        assert run.id in [found.id for found in backend.list_runs({"synthetic": "true"})]
+        assert run.id not in [found.id for found in backend.list_runs({"synthetic": "false"})]
+        assert not backend.list_runs({"synthetic": "true", "nobody": "true"})
+
     def test_run_not_there(self, backend: Backend, run: Run) -> None:
         """An unknown run is NotFoundError, whatever is asked of it."""
         for ask in (backend.get_run, backend.list_children, backend.cancel_run, backend.resume_run, backend.list_artifacts):

@@ -42,6 +42,7 @@ from bankmlops.types import (
     TrainedModel,
     Workspace,
 )
+from bankmlops.types.defaults import NO_TAGS
 
 STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DONE = Run(
@@ -106,8 +107,8 @@ class MemoryBackend(Backend):
     def get_run(self, run_id: str) -> Run:
         return self._next(replace(DONE, id=run_id))
 
-    def list_runs(self) -> Sequence[Run]:
-        return self.runs
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        return [run for run in self.runs if tags.items() <= run.tags.items()]
 
     def cancel_run(self, run_id: str) -> None:
         self.calls.append(("cancel", run_id))

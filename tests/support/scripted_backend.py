@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bankmlops.errors import NotFoundError
 from bankmlops.types import AutoMLConfig, ChildRun, Dataset, DataSource, Run, RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 FILES = {"outputs/model.pkl": pickle.dumps("the model"), "logs/worker.log": b"ok\n"}
 METRICS = {"accuracy": 0.9, "AUC_weighted": 0.93}
@@ -38,8 +39,8 @@ class ScriptedBackend:
             raise NotFoundError(f"no run {run_id}")
         return self.runs[run_id]
 
-    def list_runs(self) -> Sequence[Run]:
-        return list(self.runs.values())
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        return [run for run in self.runs.values() if tags.items() <= run.tags.items()]
 
     def cancel_run(self, run_id: str) -> None:
         if not self.runs[run_id].status.is_final:

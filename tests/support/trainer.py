@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from bankmlops.local.pipelines.engine import PipelineEngine
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import from_config
 from bankmlops.types import AutoMLConfig, Dataset, Model, PipelineConfig, Run, RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 DATASET = Dataset("bank", "abc", 100, ("age", "y"), "y", "abc" * 20, created=datetime(2026, 1, 2, tzinfo=UTC))
 CONFIG = PipelineConfig("bank-training", AutoMLConfig(dataset=DATASET, tags={"team": "risk"}), "bank")
@@ -59,8 +60,8 @@ class Trainer:
             self.runs[number] = replace(self.runs[number], **ended)  # type: ignore[arg-type]
         return self.runs[number]
 
-    def list_runs(self) -> Sequence[Run]:
-        return tuple(reversed(self.runs))
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        return tuple(run for run in reversed(self.runs) if tags.items() <= run.tags.items())
 
     def cancel_run(self, run_id: str) -> None:
         self.runs = [replace(run, status=RunStatus.CANCELED) if run.id == run_id else run for run in self.runs]

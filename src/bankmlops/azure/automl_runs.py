@@ -20,6 +20,7 @@ from bankmlops.azure.run_records import RunRecord, find_run, newest_runs, record
 from bankmlops.azure.workspace import AzureWorkspace
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Run, RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 RUN_TYPE = "automl"
 STEP_RUN_TYPE = "azureml.StepRun"
@@ -82,9 +83,9 @@ class AutoMLRuns:
     def get(self, run_id: str) -> Run:
         return self._described(self.find(run_id))
 
-    def list(self) -> Sequence[Run]:
-        """The newest 100 runs, newest first; those of pipelines' steps are found by their id, and are not here."""
-        records = newest_runs(self._workspace.sdk, RUN_TYPE)
+    def list(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        """The newest 100 runs with these tags, newest first; those of pipelines' steps are found by id, and not here."""
+        records = newest_runs(self._workspace.sdk, RUN_TYPE, tags)
         return each(lambda record: self.get(record.id), records)
 
     def cancel(self, run_id: str) -> None:

@@ -48,6 +48,7 @@ from bankmlops.types import (
     TrainedModel,
     Workspace,
 )
+from bankmlops.types.defaults import NO_TAGS
 
 
 class AzureBackend(Backend):
@@ -107,8 +108,8 @@ class AzureBackend(Backend):
         return self._runs.get(run_id)
 
     @reading
-    def list_runs(self) -> Sequence[Run]:
-        return self._runs.list()
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        return self._runs.list(tags)
 
     @writing
     def cancel_run(self, run_id: str) -> None:

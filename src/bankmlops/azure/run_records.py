@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from bankmlops.azure.errors import translated
 from bankmlops.errors import NotFoundError
 from bankmlops.types import RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 MAXIMUM_LISTED = 100
 STATUS = {
@@ -91,15 +93,15 @@ def children_of(run: Any, properties: Mapping[str, str] | None = None) -> list[t
     return [(child, record_of(child)) for child in children]
 
 
-def newest_runs(workspace: Any, run_type: str) -> Sequence[RunRecord]:
-    """The workspace's runs of a type, newest first, at most 100."""
+def newest_runs(workspace: Any, run_type: str, tags: Mapping[str, str] = NO_TAGS) -> Sequence[RunRecord]:
+    """The workspace's runs of a type that bear these tags, newest first, at most 100."""
     from azureml.core import Experiment, Run
 
-    records = []
+    records: list[RunRecord] = []
     for experiment in Experiment.list(workspace):
         runs = Run.list(experiment, type=run_type, _rehydrate_runs=False)
-        found = (record_of(run) for run, _ in zip(runs, range(MAXIMUM_LISTED), strict=False))
-        records += [record for record in found if record.type == run_type]
+        found = (record for record in map(record_of, runs) if record.type == run_type and tags.items() <= record.tags.items())
+        records += islice(found, MAXIMUM_LISTED)
     records.sort(key=lambda record: record.created or EARLIEST, reverse=True)
     return records[:MAXIMUM_LISTED]
 

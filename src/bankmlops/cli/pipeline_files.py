@@ -10,7 +10,7 @@ import typer
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.pipelines import Pipeline, RunOptions
-from bankmlops.types import PipelineConfig
+from bankmlops.types import PipelineConfig, PrunedRuns
 
 _SUFFIXES = (".yaml", ".yml")
 StepName = Annotated[str, typer.Argument(metavar="STEP", help="The step's name.")]
@@ -49,6 +49,13 @@ def description_of(pipeline: PipelineConfig | Pipeline) -> str:
 def draw_path(document: Mapping[str, str]) -> str:
     """Where a file lies now."""
     return document["path"]
+
+
+def draw_pruned(dry_run: bool, pruned: PrunedRuns) -> str:
+    """What was deleted, or would be."""
+    what = "would be deleted" if dry_run else "deleted"
+    kept = f"; {pruned.kept:,} as old are needed and stay" if pruned.kept else ""
+    return f"{len(pruned.run_ids):,} pipeline runs {what}, {pruned.bytes / 1e6:,.1f} MB{kept}"
 
 
 def parameters_of(words: list[str] | None) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ from bankmlops.types import (
     TrainedModel,
     Workspace,
 )
+from bankmlops.types.defaults import NO_TAGS
 
 
 class LocalBackend(Backend):
@@ -94,8 +95,8 @@ class LocalBackend(Backend):
     def get_run(self, run_id: str) -> Run:
         return self._runs.get(run_id)
 
-    def list_runs(self) -> Sequence[Run]:
-        return self._runs.list()
+    def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
+        return self._runs.list(tags)
 
     def cancel_run(self, run_id: str) -> None:
         self._runs.cancel(run_id)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bankmlops.local.control.desk import LocalControlDesk
 from bankmlops.local.control.tokens import ControlTokens
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import (
@@ -16,6 +17,7 @@ from bankmlops.types import (
     Frequency,
     MissedFires,
     NewDatasetVersion,
+    PrunedRuns,
     PublishedPipeline,
     Recurrence,
     ScheduleConfig,
@@ -168,3 +170,18 @@ def test_enable_a_pipeline(command: Command, backend: MemoryBackend, published: 
     """A disabled pipeline takes triggers again."""
     command("pipelines", "disable", "p1")
     assert command("pipelines", "enable", "p1", "--json").document["status"] == "Active"
+
+
+def test_prune(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old runs are deleted, or counted alone; without a control server one line says so."""
+    done = command("pipelines", "prune", "--older-than", "30")
+    assert (done.code, len(done.errors)) == (7, 1)
+    assert "bankmlops up" in done.errors[0]
+    pruned = PrunedRuns(("run-1", "run-2"), 1_500_000, 3)
+    monkeypatch.setattr(LocalControlDesk, "find_prunable_runs", lambda _, days: pruned if days == 30 else PrunedRuns())
+    monkeypatch.setattr(LocalControlDesk, "prune_runs", lambda *_: pruned)
+    dry = command("pipelines", "prune", "--older-than", "30", "--dry-run")
+    assert dry.out == "2 pipeline runs would be deleted, 1.5 MB; 3 as old are needed and stay\n"
+    assert command("pipelines", "prune", "--older-than", "30", "--json").document["run_ids"] == ["run-1", "run-2"]
+    assert command("pipelines", "prune", "--older-than", "0").code == 2
+    assert command("--backend", "azure", "pipelines", "prune", "--older-than", "30").code == 2

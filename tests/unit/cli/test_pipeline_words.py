@@ -10,6 +10,8 @@ import pytest
 
 from bankmlops.pipelines import RunOptions
 from bankmlops.pipelines.yaml_file import load_pipeline
+from bankmlops.types import PublishedPipeline
+from support.http_server import Answer, serving
 from support.memory_backend import MemoryBackend
 
 Command = Callable[..., Any]
@@ -71,3 +73,14 @@ def test_log_and_download(command: Command, backend: MemoryBackend, tmp_path: Pa
 def test_schema(command: Command) -> None:
     """The schema is JSON, with or without being asked for JSON."""
     assert command("pipelines", "schema").document == command("pipelines", "schema", "--json").document
+
+
+def test_trigger_by_a_key(command: Command, backend: MemoryBackend) -> None:
+    """An idempotency key goes with the POST; on Azure, which knows none, it is refused."""
+    with serving(lambda _: Answer({"Id": "run-1"})) as server:
+        backend.pipelines = [PublishedPipeline("id-2", "training", "2", f"{server.url}/submit", "Active")]
+        assert command("pipelines", "trigger", "training", "--idempotency-key", "build-17", "--no-wait").code == 0
+        done = command("--backend", "azure", "pipelines", "trigger", "training", "--idempotency-key", "build-17")
+    assert [asked.headers["idempotency-key"] for asked in server.asked] == ["build-17"]
+    assert done.code == 2
+    assert "--idempotency-key" in done.errors[0]

@@ -40,6 +40,16 @@ def test_a_new_run(records: AutoMLRecords) -> None:
     assert record.parity is None
 
 
+def test_runs_by_their_tags(records: AutoMLRecords) -> None:
+    """However many runs are newer, one that bears the tags is found; of several the newest come first, up to the limit."""
+    for number in range(2, 105):
+        records.add(f"AutoML_{number}", CONFIG, {"team": "risk" if number % 50 == 0 else "other", "step": "train"})
+    assert [record.run.id for record in records.newest(10, {"team": "risk"})] == ["AutoML_100", "AutoML_50", "AutoML_1"]
+    assert [record.run.id for record in records.newest(1, {"team": "risk", "step": "train"})] == ["AutoML_100"]
+    assert records.newest(10, {"team": "train"}) == ()
+    assert len(records.newest(1000)) == 104
+
+
 def test_a_run_completes(records: AutoMLRecords) -> None:
     """A completed run has its winner's metrics, its parity, both times, and counts its trials."""
     assert records.start("AutoML_1")

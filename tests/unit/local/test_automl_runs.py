@@ -28,6 +28,7 @@ from bankmlops.runs import wait
 from bankmlops.types import AutoMLConfig, DataSource, RunStatus
 
 pytestmark = pytest.mark.slow
+HEARD_OF_IT_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,16 @@ def test_cancel(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfi
     runs.cancel(run_id)
     assert _processes(workspace.path_of("automl", run_id)) == []
     assert _mlflow_status(workspace, run_id) == ["KILLED"]
+
+
+def test_ended_on_another_machine(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """A cancel from a machine that sees none of the run's processes reaches them by the record: they end by themselves."""
+    run_id = _begin(workspace, runs, config)
+    AutoMLRecords(workspace).end(run_id, RunStatus.CANCELED)
+    began = time.monotonic()
+    _until(lambda: not _processes(workspace.path_of("automl", run_id)))
+    assert time.monotonic() - began < HEARD_OF_IT_SECONDS
+    assert runs.get(run_id).status is RunStatus.CANCELED
 
 
 def test_asked_to_end(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bankmlops.errors import InvalidRequestError
 from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step, check_pipeline, from_config
 from bankmlops.pipelines.parameters import assign
-from bankmlops.pipelines.progress import ready_steps, stopped_by_gate
+from bankmlops.pipelines.progress import ready_steps, stopped_by_gate, why_stopped
 from bankmlops.pipelines.references import OutputReference, ParameterReference, read_reference, resolved
 from bankmlops.pipelines.validation import InvalidPipelineError, after, in_order
 from bankmlops.types import AutoMLConfig, Dataset, Featurization, FeaturizationMode, PipelineConfig
@@ -104,6 +104,7 @@ def test_what_may_start() -> None:
     assert [step.name for step in ready_steps(PIPELINE, done, ())] == ["gate"]
     assert [step.name for step in ready_steps(PIPELINE, {**done, "gate": {"passed": "true"}}, ())] == ["register"]
     stopped = {**done, "gate": {"passed": "false"}}
+    assert why_stopped(PIPELINE, stopped)["register"] == "gate let nothing through: it did not pass"
     assert ready_steps(PIPELINE, stopped, ()) == []
     assert stopped_by_gate(PIPELINE, stopped) == {"register"}
 

@@ -17,6 +17,7 @@ from bankmlops.local.json_columns import from_text, now_text, time_of, to_text
 from bankmlops.local.processes import ProcessIdentity
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import AutoMLConfig, ChildRun, Parity, Run, RunStatus
+from bankmlops.types.defaults import NO_TAGS
 
 _SMALLER_IS_BETTER = frozenset({"log_loss"})
 _FINAL = ", ".join(f"'{status}'" for status in RunStatus if status.is_final)
@@ -87,10 +88,13 @@ class AutoMLRecords:
             raise NotFoundError(f"there is no AutoML run {run_id!r} in {self._workspace.folder}; list the runs to choose one")
         return _record(row)
 
-    def newest(self, limit: int) -> Sequence[AutoMLRecord]:
-        """The newest `limit` runs, newest first."""
+    def newest(self, limit: int, tags: Mapping[str, str] = NO_TAGS) -> Sequence[AutoMLRecord]:
+        """The newest `limit` runs with these tags, newest first."""
+        bears = "EXISTS (SELECT 1 FROM json_each(automl_runs.tags) WHERE key = ? AND value = ?)"
+        condition = " AND ".join([bears] * len(tags)) or "TRUE"
+        values = [word for pair in tags.items() for word in pair]
         with self._workspace.database() as database:
-            rows = database.execute(f"{_SELECT} ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
+            rows = database.execute(f"{_SELECT} WHERE {condition} ORDER BY number DESC LIMIT ?", (*values, limit)).fetchall()
         return tuple(_record(row) for row in rows)
 
     def children(self, run_id: str) -> Sequence[ChildRun]:

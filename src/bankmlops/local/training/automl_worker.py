@@ -1,7 +1,7 @@
 """The process that trains one AutoML run: `python -m bankmlops.local.training.automl_worker WORKSPACE RUN_ID`.
 
 It outlives the command that submitted the run, keeps its time budget, and writes what it learns into the workspace's records,
-where every other process reads it. What others ended (a cancel) it leaves as it is.
+where every other process reads it. What others ended (a cancel) it leaves as it is, and ends too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bankmlops.local.processes import own_identity
 from bankmlops.local.training.automl_continuation import tags_after
 from bankmlops.local.training.automl_records import AutoMLRecord, AutoMLRecords, Outcome, child_id
 from bankmlops.local.training.automl_runs import KIND, OUTPUTS
+from bankmlops.local.training.automl_watch import RunWatch
 from bankmlops.local.training.mlflow_runs import Completion
 from bankmlops.local.training.mlflow_writer import Ending, MLflowWriter
 from bankmlops.local.workspace import LocalWorkspace
@@ -59,11 +60,15 @@ class _Training:
         self._record = records.read(run_id)
         self._run_id = run_id
         self._writer = MLflowWriter(workspace, run_id)
+        self._watch = RunWatch(records, run_id, workspace.path_of(KIND, run_id))
         self._told = 0.0
 
     def run(self) -> int:
+        self._watch.start()
         try:
-            return 0 if self._records.complete(self._run_id, self._train()) else 1
+            outcome = self._train()
+            self._watch.stop()
+            return 0 if self._records.complete(self._run_id, outcome) else 1
         except KeyboardInterrupt:
             return self._end(RunStatus.CANCELED, "")
         except BankMLOpsError as error:
@@ -110,6 +115,7 @@ class _Training:
 
     def _end(self, status: RunStatus, error: str) -> int:
         """The record last: who sees the run ended finds MLflow so too. A store that refuses as well has its line in the log."""
+        self._watch.stop()
         try:
             self._writer.end(Ending(status, error))
         except BankMLOpsError as refusal:

@@ -62,7 +62,8 @@ def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_esti
     stacking.estimators_ = list(members)
     stacking.final_estimator_ = final_estimator
     stacking.stack_method_ = ["predict_proba"] * len(members)
-    stacking._label_encoder = LabelEncoder().fit(list(classes))  # what its own `fit` would leave
+    stacking._label_encoder = LabelEncoder()
+    stacking._label_encoder.classes_ = numpy.array(list(classes))  # not fitted, as above
     stacking.classes_ = stacking._label_encoder.classes_
     return stacking
 
@@ -99,7 +100,6 @@ def _encoder(column: ColumnSpecification) -> Any:
 
 def _date_encoder(column: ColumnSpecification) -> Any:
     """pandas' own parts of a date, those of one without an offset as they stand."""
-    import pandas
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -113,10 +113,11 @@ def _date_encoder(column: ColumnSpecification) -> Any:
             SimpleImputer(strategy="constant", fill_value=fill, keep_empty_features=True),
         )
 
-    moments = FunctionTransformer(methodcaller("apply", pandas.to_datetime, format="ISO8601", utc=True))
+    texts = FunctionTransformer(methodcaller("astype", object))
+    moments = FunctionTransformer(methodcaller("astype", "datetime64[us, UTC]"))  # nanoseconds end in the year 2262
     pairs = zip(column.parts, column.fills, strict=True)
     parts = ColumnTransformer([(name, part(name, fill), [column.name]) for name, fill in pairs], sparse_threshold=0)
-    return make_pipeline(moments, parts)
+    return make_pipeline(texts, moments, parts)
 
 
 def _example_frame(specification: FeatureSpecification) -> Any:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 PARTS = ("year", "month", "day", "dayofweek", "dayofyear", "hour", "minute", "second")  # pandas' names; Monday is 0
 SHOWN = "a date such as 2026-01-31 or 2026-01-31T12:30:00Z"
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)  # Arrow writes +0100
 
 
 def moment_of(text: str) -> datetime | None:

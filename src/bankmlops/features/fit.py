@@ -66,7 +66,7 @@ def _fit_dates(name: str, counts: Counter[str | None]) -> ColumnSpecification | 
     missing = counts.pop(None, 0)
     found = numpy.array([parts_of(text) for text in counts if text is not None], dtype=numpy.float64)
     rows = numpy.repeat(found, list(counts.values()), axis=0)
-    kept = [place for place in range(len(PARTS)) if missing or rows[:, place].min() < rows[:, place].max()]
+    kept = [place for place in range(len(PARTS)) if rows[:, place].min() < rows[:, place].max()]
     if not kept:
         return None
     fills = tuple(float(numpy.float32(numpy.median(rows[:, place]))) for place in kept)

@@ -93,3 +93,7 @@ def test_it_is_exported_truly(classes: int) -> None:
     answers = stacking.predict_proba(matrix)
     assert numpy.abs(answers - expected).max() < 1e-6
     assert set(stacking.predict(matrix)) <= set(specification.classes)
+    other_order = specification.classes[::-1]  # a positive class that is not the last in the alphabet
+    stacking = pipeline.stacking_classifier(["blend"], [voting], calibration.classifier, other_order)
+    assert list(stacking.classes_) == list(other_order)
+    assert stacking.predict(matrix).tolist() == [other_order[code] for code in answers.argmax(axis=1)]

@@ -127,7 +127,7 @@ def test_the_pipeline_makes_the_very_matrix(tmp_path: Path) -> None:
     other["half"] = numpy.where(other["flag"], numpy.nan, other["whole"] / 2)
     other["whole"][:5] = 1000
     other["when"] = _dates(100)
-    other["when"][0] = None
+    other["when"][:4] = [None, "9999-12-31", "0001-01-01 00:00:01", "2026-01-31T23:30:00-0230"]
     frame = pandas.DataFrame({name: values for name, values in other.items() if name != "y"})
     transformer = pipeline.build_pipeline(specification, "none", "passthrough").named_steps["datatransformer"]
     made = transformer.transform(frame)

@@ -127,7 +127,10 @@ def test_a_column_of_the_wrong_type(column: str, array: list[Any]) -> None:
         prepare(SPECIFICATION, columns)
 
 
-def test_dates_and_all_null_columns() -> None:
+@pytest.mark.parametrize(
+    "moment", [pa.array([5 * 3600], pa.timestamp("s", zone)) for zone in (None, "UTC", "Etc/UTC", "Europe/Prague")]
+)
+def test_dates_and_all_null_columns(moment: pa.Array) -> None:
     """Dates are text, as in training, whatever a file holds them as; a column of nothing but nulls is missing values."""
     row = {
         "age": 1.0,
@@ -140,7 +143,6 @@ def test_dates_and_all_null_columns() -> None:
         "share": 0.5,
         "when": "2026-01-31",
     }
-    moment = pa.array([5 * 3600], pa.timestamp("s"))
     dates = {"city": pa.array([0], pa.date32()), "when": moment, "rate": pa.nulls(1), "loan": pa.nulls(1)}
     prepared = prepare(SPECIFICATION, _columns([row], text=False) | dates)
     matrix = numpy.empty((1, SPECIFICATION.width), dtype=numpy.float32)

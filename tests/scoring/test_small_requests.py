@@ -38,13 +38,18 @@ def _request(size: int = 10) -> SmallRequest:
     return made
 
 
-def _turns(requests: Sequence[SmallRequest], seconds: float, turn_bytes: int = 1000) -> tuple[list[int], SmallRequests]:
-    """How many were answered in each turn, where each takes so long."""
+def _turns(
+    requests: Sequence[SmallRequest], seconds: float, turn_bytes: int = 1000, refused_after: int = 1000
+) -> tuple[list[int], SmallRequests]:
+    """How many were answered in each turn, where each takes so long; after so many turns all are refused, in no time."""
     sizes: list[int] = []
 
-    def answer(together: Sequence[SmallRequest]) -> None:
+    def answer(together: Sequence[SmallRequest]) -> int:
         sizes.append(len(together))
+        if len(sizes) > refused_after:
+            return 0
         time.sleep(seconds * len(together))
+        return len(together)
 
     async def run() -> SmallRequests:
         queue = SmallRequests(answer, turn_bytes)
@@ -66,6 +71,13 @@ def test_slow_ones_are_answered_one_by_one() -> None:
     assert queue.seconds_behind(0) == 0.0
 
 
+def test_refusals_teach_nothing() -> None:
+    """What is refused takes no time, and does not make the next turn larger nor the queue look shorter."""
+    sizes, queue = _turns([_request() for _ in range(30)], 0.006, refused_after=3)
+    assert sizes == [1] * 30
+    assert queue.seconds_behind(10) > 0.05
+
+
 def test_fast_ones_are_answered_together() -> None:
     """Those that take little are answered together, up to a bound of number and of bytes; the first tells how long they take."""
     sizes, _ = _turns([_request() for _ in range(1 + 2 * MAXIMUM_TOGETHER)], 0.0)
@@ -82,7 +94,7 @@ def test_an_error_ends_no_queue() -> None:
     """Whatever goes wrong in a turn, the next one comes."""
     asked: list[int] = []
 
-    def answer(together: Sequence[SmallRequest]) -> None:
+    def answer(together: Sequence[SmallRequest]) -> int:
         asked.append(len(together))
         raise ValueError
 

@@ -24,6 +24,8 @@ _ID_LENGTH = 8  # of an explanation's id, in its folder's name
 
 def publish(workspace: WorkspaceState, run_id: str, facts: TableFacts, experiment_id: str) -> None:
     """Write the explanation beside the files of a run that has `IMPORTANCE`; nothing, where it was not asked for."""
+    if registry.list_assets(workspace, {"name": ASSET, "runId": run_id}):
+        return  # by an emulator that was killed before it wrote down that it is done
     if IMPORTANCE not in artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, f"dcid.{run_id}", IMPORTANCE):
         return
     file = artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, f"dcid.{run_id}", IMPORTANCE).path

@@ -26,7 +26,7 @@ from bankmlops.emulator.launch import FAMILY
 from bankmlops.emulator.table_facts import TableFacts
 from bankmlops.emulator.training_data import dataset_file
 from bankmlops.emulator.trial_model_jobs import TrialModelJob
-from bankmlops.errors import BankMLOpsError, InvalidRequestError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, BankMLOpsError, InvalidRequestError, NotFoundError
 
 FITTING_SECONDS = 900.0
 _POLL_SECONDS = 0.1
@@ -44,8 +44,12 @@ class TrialModelKeeper:
     def advance(self) -> None:
         """Fit every model that is asked for; what the emulator's end interrupts is fitted after its next start."""
         for job in trial_model_jobs.active_jobs(self._emulator):
+            if not self._emulator.is_at_work:
+                return
             try:
                 self._fit(job)
+            except BackendUnavailableError as error:
+                _LOG.warning("the model of run %s is tried again: %s", job.run_id, error)
             except BankMLOpsError as error:
                 trial_model_jobs.finish_job(self._emulator, job, str(error))
             except Exception:

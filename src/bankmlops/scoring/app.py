@@ -156,12 +156,12 @@ class ScoringApp:
         except Exception as error:
             return self._refused(exchange, error)
 
-    def _answer_together(self, requests: Sequence[SmallRequest]) -> None:
-        """Answer small requests; what is wrong with one touches no other."""
+    def _answer_together(self, requests: Sequence[SmallRequest]) -> int:
+        """Answer small requests; what is wrong with one touches no other. Answers how many were scored."""
         self.waiting -= len(requests)
         admitted = [request for request in requests if self._admits(request)]
         if not admitted:
-            return
+            return 0
         answers: Sequence[Prediction | Exception]
         try:
             answers = self._scorer.score_together([request.body for request in admitted])
@@ -169,6 +169,7 @@ class ScoringApp:
             answers = [error] * len(admitted)
         for request, answer in zip(admitted, answers, strict=True):
             self._finish(request, self._told(request, answer))
+        return len(admitted)
 
     def _admits(self, request: SmallRequest) -> bool:
         exchange = request.exchange
@@ -177,7 +178,7 @@ class ScoringApp:
             return False
         try:
             # By the pace of its arrival it would not have waited so long; who found nobody ahead is served in any case.
-            if exchange.ahead and time.perf_counter() - request.arrived > self._limits.waiting_seconds:
+            if exchange.ahead and not self._is_going and time.perf_counter() - request.arrived > self._limits.waiting_seconds:
                 raise overloaded("it has waited too long behind others: try again")
             self._check_caller(exchange)
         except RefusedError as refused:

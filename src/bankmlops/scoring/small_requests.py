@@ -64,7 +64,7 @@ class SmallRequest:
 class SmallRequests:
     """The queue. To be used from the event loop alone."""
 
-    def __init__(self, answer: Callable[[Sequence[SmallRequest]], None], turn_bytes: int) -> None:
+    def __init__(self, answer: Callable[[Sequence[SmallRequest]], int], turn_bytes: int) -> None:
         self._answer = answer
         self._turn_bytes = turn_bytes
         self._queue: deque[SmallRequest] = deque()
@@ -96,11 +96,11 @@ class SmallRequests:
     def _turn(self) -> None:
         """Answer the oldest; the queue holds them until then, so that nobody else calls for a turn."""
         together = self._oldest()
-        began = time.perf_counter()
+        began, scored = time.perf_counter(), 0
         try:
-            self._answer(together)
+            scored = self._answer(together)
         finally:
-            self._learn(began, time.perf_counter(), len(together))
+            self._learn(began, time.perf_counter(), scored)
             for _ in together:
                 self._queue.popleft()
             if self._queue:
@@ -120,8 +120,9 @@ class SmallRequests:
         return together
 
     def _learn(self, began: float, ended: float, count: int) -> None:
-        self._seconds_each = _nearer(self._seconds_each, (ended - began) / count)
-        self._seconds_apart = _nearer(self._seconds_apart, (ended - self._waited_since) / count)
+        if count:  # a refusal takes next to nothing, and says nothing of what scoring takes
+            self._seconds_each = _nearer(self._seconds_each, (ended - began) / count)
+            self._seconds_apart = _nearer(self._seconds_apart, (ended - self._waited_since) / count)
         self._waited_since = ended
 
 

@@ -164,3 +164,10 @@ def test_a_few_at_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.run(PIPELINE)
     first, second, _ = (runs.write("notes", text) for text in ("a", "b", "c"))
     assert [runs.engine.prune(_now()).run_ids for _ in range(3)] == [(first,), (second,), ()]
+
+
+def test_no_run_goes_on_from_one_that_is_gone(runs: Runs) -> None:
+    """A resubmission whose run was deleted while it waited to be let in is refused, and does not begin anew in silence."""
+    pipeline = keep_sources(runs.workspace, Pipeline("late", (runs.step("write", "write", {"text": "late"}, "note"),)))
+    with pytest.raises(NotFoundError, match="no pipeline run has the id 'gone'"):
+        runs.engine.start(str(uuid.uuid4()), RunRequest(pipeline, resubmitted_from="gone"))

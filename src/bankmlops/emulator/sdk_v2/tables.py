@@ -60,7 +60,7 @@ def _table_file(workspace: WorkspaceState, folder: str) -> dict[str, Any]:
         raise InvalidRequestError(f"{folder}/{FILE} has more than {MAX_FILE_BYTES} bytes")
     try:
         table = yaml.safe_load(blob.path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"{folder}/{FILE} is not YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(table, dict) or not isinstance(table.get("paths"), list):
         raise InvalidRequestError(f"{folder}/{FILE} names no paths")

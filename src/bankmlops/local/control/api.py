@@ -137,9 +137,8 @@ class ControlApi:
 
     def prune(self, body: Pruning, request: Request) -> object:
         """Delete the old runs that nobody needs."""
-        pruned = self._engine.prune(_days_ago(body.days))
-        self._note(request, "prune", "pipeline runs", f"{len(pruned.run_ids)} that ended {body.days:g} days ago or before")
-        return to_document(pruned)
+        self._note(request, "prune", "pipeline runs", f"those that ended {body.days:g} days ago or before and that nobody needs")
+        return to_document(self._engine.prune(_days_ago(body.days)))
 
     def _note(self, request: Request, action: str, subject: str, detail: str = "") -> None:
         asker = asker_of(request)

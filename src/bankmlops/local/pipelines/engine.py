@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
@@ -36,6 +37,7 @@ __all__ = ["PipelineEngine", "RunRequest"]
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 _WAITING_RUNS = 200
+_ENTRANCE_SECONDS = 30.0
 _LISTED_RUNS = 100
 _UNFINISHED = ["ENQUEUED", "PENDING", "DELAYED"]
 
@@ -85,12 +87,23 @@ class PipelineEngine:
         return self.read(run_id)
 
     def _enqueue(self, run_id: str, document: dict[str, Any]) -> WorkflowStatus | None:
-        """One at a time: those that ask at once must not pass the bound together."""
-        with self._entrance:
+        """One at a time: those that ask at once must not pass the bound together, nor go on from a run that is being deleted."""
+        with self._entering():
             self._refuse_crowd()
+            if document["resubmitted_from"]:
+                self._known(document["resubmitted_from"])
             with SetWorkflowID(run_id):
                 DBOS.enqueue_workflow(RUN_QUEUE, self._workflow, document)
         return self._find(run_id)
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        if not self._entrance.acquire(timeout=_ENTRANCE_SECONDS):
+            raise BackendUnavailableError("too many ask at once, or old runs are being deleted; try again in a moment")
+        try:
+            yield
+        finally:
+            self._entrance.release()
 
     @_reporting
     def resubmit(self, run_id: str, from_step: str = "") -> PipelineRun:
@@ -141,7 +154,7 @@ class PipelineEngine:
     @_reporting
     def prune(self, before: datetime) -> PrunedRuns:
         """Delete them: no run begins meanwhile, which might need one."""
-        with self._entrance:
+        with self._entering():
             found = self._pruner.find(before)
             self._pruner.delete(found)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from bankmlops.local.processes import kill_family, own_identity
 from bankmlops.local.training.automl_records import AutoMLRecords
 
 _LOOK_SECONDS = 1.0
+_LOG = logging.getLogger(__name__)
 
 
 class RunWatch:
@@ -25,6 +27,7 @@ class RunWatch:
         self._folder = folder
         self._identity = own_identity()
         self._over = threading.Event()
+        self._has_told = False
 
     def start(self) -> None:
         """Begin to look."""
@@ -45,6 +48,11 @@ class RunWatch:
         try:
             record = self._records.read(self._run_id)
         except BackendUnavailableError:
+            return False
+        except Exception:
+            if not self._has_told:
+                _LOG.exception("whether run %s was ended by others can't be told", self._run_id)
+            self._has_told = True
             return False
         known, own = record.process, self._identity
         return record.run.status.is_final or (known.pid > 0 and (known.pid, known.host) != (own.pid, own.host))

@@ -228,7 +228,7 @@ def _executor(address: str, folder: Path) -> Any:
     generator = numpy.random.default_rng(0)
     matrix = generator.normal(size=(ROWS, 4)).astype(numpy.float32)
     labels = (matrix[:, 0] + 0.5 * generator.normal(size=ROWS) > 0).astype(numpy.int64)
-    return ray_executor.ray_tasks(address, folder, matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8))
+    return ray_executor.ray_tasks(address, folder, (matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8)))
 
 
 def _connected() -> bool:

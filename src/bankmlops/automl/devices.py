@@ -64,9 +64,10 @@ def _reasons(*, network: bool) -> Iterator[str]:
 def _torch_has_cuda() -> bool:
     try:
         import torch
-    except ImportError:
+
+        return bool(torch.cuda.is_available())
+    except Exception:  # a broken PyTorch raises whatever its libraries do
         return False
-    return bool(torch.cuda.is_available())
 
 
 def _xgboost_has_cuda() -> bool:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bankmlops.automl.executor import Executor, processes
+from bankmlops.automl.network.library import PACKAGES as NETWORK
 from bankmlops.automl.ray_cluster import check_reachable, resolve_address
 from bankmlops.automl.table import Table
 from bankmlops.types import AutoMLConfig, Engine
@@ -14,9 +15,10 @@ from bankmlops.types import AutoMLConfig, Engine
 def executor_of(config: AutoMLConfig, folder: Path, table: Table) -> AbstractContextManager[Executor]:
     """An executor over the table, which ends with the block; `folder` takes what tasks leave. Raises as its engine does."""
     if config.engine is Engine.RAY:
-        from bankmlops.automl.ray_executor import ray_tasks
+        from bankmlops.automl.ray_executor import LEARNERS, ray_tasks
 
-        return ray_tasks(config.address, folder, table.matrix, table.labels, table.folds)
+        packages = (*LEARNERS, *NETWORK) if config.enable_dnn else LEARNERS
+        return ray_tasks(config.address, folder, (table.matrix, table.labels, table.folds), packages)
     return processes(folder, table.matrix, table.labels, table.folds)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bankmlops.automl.algorithms import NETWORK
-from bankmlops.automl.network.library import import_network
+from bankmlops.automl.network.library import preload_network
 
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16
@@ -76,7 +76,7 @@ class Nursery:
 
     def _fork(self, task: dict[str, Any]) -> None:
         if task["algorithm"] == NETWORK.name:
-            import_network()  # once, and not in each child; it starts no thread
+            preload_network()  # once, and not in each child; it starts no thread
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:

@@ -58,8 +58,8 @@ def check_reachable(address: str) -> None:
         return
     try:
         socket.create_connection((matched["host"].strip("[]"), int(matched["port"])), _REACH_SECONDS).close()
-    except OSError as error:
-        reason = error.strerror or "no answer"
+    except (OSError, UnicodeError) as error:  # the second of a name that no machine can have
+        reason = getattr(error, "strerror", "no such name") or "no answer"
         raise BackendUnavailableError(f"no Ray cluster at {address}: {reason}; is it started, and the address right?") from None
 
 

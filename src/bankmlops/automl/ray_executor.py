@@ -6,6 +6,7 @@ an object, and is written into the run's folder here, as if a process of this ma
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -21,29 +22,37 @@ from uuid import uuid4
 import numpy
 
 from bankmlops.automl.algorithms import NETWORK
-from bankmlops.automl.network.library import import_network
+from bankmlops.automl.network.library import preload_network
 from bankmlops.automl.nursery import import_learners
 from bankmlops.automl.ray_cluster import joined, one_line, resolve_address
 from bankmlops.automl.tasks import FitResult, FitTask, estimator_path, graph_path, perform, read_result, write_result
-from bankmlops.errors import BackendUnavailableError, InvalidRequestError, RunFailedError
+from bankmlops.errors import BackendUnavailableError, BankMLOpsError, InvalidRequestError, RunFailedError
 
 Array = numpy.ndarray[Any, Any]
 
-GREETING_SECONDS = 60.0  # for each machine to start a process and say what is installed there
+GREETING_SECONDS = 60.0  # for a machine to start a process and say what is installed there
+_STRAGGLER_SECONDS = 5.0  # for the others after it; or as long again as it took
 FETCH_SECONDS = 60.0  # for what a task left to come here
-_PACKAGES = "bankmlops", "lightgbm", "numpy", "scikit-learn"  # that write and read the same files on every machine
+# What writes and reads the same files on every machine.
+LEARNERS = ("bankmlops", "lightgbm", "numpy", "scikit-learn", "xgboost-cpu")
+_LOG = logging.getLogger(__name__)
 _DIED = "its process died (killed, out of memory, or its machine is gone)"
 
 
 @contextmanager
-def ray_tasks(address: str, folder: Path, matrix: Array, labels: Array, folds: Array) -> Iterator[RayExecutor]:
+def ray_tasks(
+    address: str, folder: Path, table: tuple[Array, Array, Array], packages: Sequence[str] = LEARNERS
+) -> Iterator[RayExecutor]:
     """An executor over the cluster at `address`; its tasks and the connection end with the block.
 
-    `folder` takes what tasks leave. Raises `InvalidRequestError` for an address that can't serve or a cluster with other
-    versions, `BackendUnavailableError` where none answers in a bounded time.
+    `folder` takes what tasks leave; `table` is matrix, labels and folds; `packages` are to be the same on every machine. Raises
+    `InvalidRequestError` for an address that can't serve or a cluster with other versions, `BackendUnavailableError` where none
+    answers in a bounded time, `RunFailedError` where the cluster has no room for the table.
     """
     with joined(resolve_address(address)) as ray:
-        executor = RayExecutor(ray, folder, _greeted(ray, _machines(ray)), (matrix, labels, folds))
+        with _connection_errors(ray):
+            machines = _greeted(ray, _machines(ray), packages)
+        executor = RayExecutor(ray, folder, machines, table)
         try:
             yield executor
         finally:
@@ -75,8 +84,7 @@ class RayExecutor:
         self._ray = ray
         self._folder = folder
         self._perform = ray.remote(_perform)
-        self._table = ray.put(table)
-        self._widest = max(machine.processors for machine in machines)
+        self._table = _stored(ray, table)
         self._slots = sum(machine.processors for machine in machines)
         self._running: dict[str, _Running] = {}
 
@@ -91,10 +99,10 @@ class RayExecutor:
         return len(self._running)
 
     def submit(self, task: FitTask) -> None:
-        """Begin the task, with no more threads than a machine has processors."""
-        fitting = replace(task, threads=min(task.threads, self._widest))
+        """Begin the task, with one thread: of several processors of one machine others may leave none free for hours."""
+        fitting = replace(task, threads=1)
         with _connection_errors(self._ray):
-            promise = self._perform.options(num_cpus=fitting.threads, max_retries=0).remote(fitting, self._table)
+            promise = self._perform.options(num_cpus=1, max_retries=0).remote(fitting, self._table)
         self._running[task.name] = _Running(task, promise, time.perf_counter())
 
     def kill(self, task: FitTask) -> None:
@@ -154,10 +162,24 @@ class _Running:
 def _connection_errors(ray: Any) -> Iterator[None]:
     try:
         yield
+    except BankMLOpsError:
+        raise
     except Exception as error:  # a client that was cut off raises nothing more special
         if ray.is_initialized() and not isinstance(error, ConnectionError | ray.exceptions.RayError):
             raise
         raise RunFailedError(f"the connection to the Ray cluster was lost: {one_line(error)}") from None
+
+
+def _stored(ray: Any, table: tuple[Array, Array, Array]) -> Any:
+    with _connection_errors(ray):
+        try:
+            return ray.put(table)
+        except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError):
+            size = sum(array.nbytes for array in table) / 1e6
+            raise RunFailedError(
+                f"the table ({size:.0f} MB) does not fit the cluster's object store; sample it or give Ray more "
+                "--object-store-memory"
+            ) from None
 
 
 def _write(folder: Path, task: FitTask, left: Leavings) -> None:
@@ -174,7 +196,7 @@ def _perform(task: FitTask, table: tuple[Array, Array, Array]) -> Leavings:
     os.umask(0o077)
     import_learners()
     if task.algorithm == NETWORK.name:
-        import_network()
+        preload_network()
     folder = Path(tempfile.gettempdir(), f"bankmlops-{uuid4().hex}")
     try:
         perform(folder, task, *table)
@@ -198,9 +220,10 @@ def _machines(ray: Any) -> Sequence[Machine]:
     raise InvalidRequestError("the Ray cluster offers no processor; start a node with --num-cpus 1 or more")
 
 
-def _greeted(ray: Any, machines: Sequence[Machine]) -> Sequence[Machine]:
+def _greeted(ray: Any, machines: Sequence[Machine], packages: Sequence[str]) -> Sequence[Machine]:
     """Those machines that answer what is installed there; one with other packages would only draw trials to fail them.
 
+    It is the run's time that they take to answer, so that after the first one the others have little.
     Raises `InvalidRequestError` where there is such a one, `BackendUnavailableError` where none answers.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -209,14 +232,34 @@ def _greeted(ray: Any, machines: Sequence[Machine]) -> Sequence[Machine]:
     asked = {}
     for machine in machines:
         there = NodeAffinitySchedulingStrategy(machine.id, soft=False)
-        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote()] = machine
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=GREETING_SECONDS)
-    if greeted := [asked[promise] for promise in answered if _serves(ray, promise, asked[promise])]:
-        return greeted
-    raise BackendUnavailableError(f"no machine of the Ray cluster started a process within {GREETING_SECONDS:.0f} s")
+        asked[ask.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(packages)] = machine
+    greeted = _answering(ray, asked, packages)
+    if not greeted:
+        raise BackendUnavailableError(f"no machine of the Ray cluster started a process within {GREETING_SECONDS:.0f} s")
+    for machine in asked.values():
+        if machine not in greeted:
+            _LOG.warning("machine %s of the Ray cluster did not answer in time; its processors don't count", machine.host)
+    return greeted
 
 
-def _serves(ray: Any, promise: Any, machine: Machine) -> bool:
+def _answering(ray: Any, asked: Mapping[Any, Machine], packages: Sequence[str]) -> Sequence[Machine]:
+    """Those of the machines, by the promise of their answer, that serve, until it is time to begin without the others."""
+    began = time.monotonic()
+    until = began + GREETING_SECONDS
+    waiting, greeted = list(asked), []
+    while waiting:
+        answered, waiting = ray.wait(waiting, timeout=max(until - time.monotonic(), 0.0))
+        if not answered:
+            break
+        for machine in [asked[promise] for promise in answered if _serves(ray, promise, asked[promise], packages)]:
+            greeted.append(machine)
+            if len(greeted) == 1:
+                now = time.monotonic()
+                until = min(until, now + max(_STRAGGLER_SECONDS, now - began))
+    return greeted
+
+
+def _serves(ray: Any, promise: Any, machine: Machine, packages: Sequence[str]) -> bool:
     """Whether the machine lives; raises `InvalidRequestError` where it can't do what this one can."""
     try:
         there = ray.get(promise)
@@ -227,23 +270,23 @@ def _serves(ray: Any, promise: Any, machine: Machine) -> bool:
         ) from None
     except ray.exceptions.RayError:
         return False
-    here = _installed()
-    for package in _PACKAGES:
+    here = _installed(packages)
+    for package in packages:
         if there[package] != here[package]:
             raise InvalidRequestError(
                 f"machine {machine.host} of the Ray cluster has {package} {there[package] or 'not at all'}, and this one "
-                f"{here[package]}; install the same on both"
+                f"{here[package] or 'not at all'}; install the same on both"
             )
     return True
 
 
-def _installed() -> Mapping[str, str]:
+def _installed(packages: Sequence[str]) -> Mapping[str, str]:
     """The version of each package, empty where it is missing."""
-    return {package: _version(package) for package in _PACKAGES}
+    return {package: _version(package) for package in packages}
 
 
 def _version(package: str) -> str:
     try:
-        return version(package)
+        return version(package).partition("+")[0]  # what follows says which devices a build is for
     except PackageNotFoundError:
         return ""

@@ -40,7 +40,7 @@ from bankmlops.automl.winner import (
     stack_of,
 )
 from bankmlops.errors import RunFailedError
-from bankmlops.types import AutoMLConfig, Parity, RunStatus
+from bankmlops.types import AutoMLConfig, Engine, Parity, RunStatus
 
 Array = numpy.ndarray[Any, Any]
 
@@ -232,7 +232,8 @@ class _Run:
         )
         members = refit.run(self._deadline - self._closing_seconds, self._deadline - _REPORT_SECONDS)
         if not members:
-            raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows; the run's log says why")
+            where = f" on the Ray cluster at {self._config.address}" if self._config.engine is Engine.RAY else ""
+            raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows{where}: {refit.failure}")
         if len(members) == len(winner.members):
             return winner, members
         fitted = [member.contender for member in members]

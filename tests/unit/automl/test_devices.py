@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,11 @@ def test_a_gpu_that_a_network_can_use(tmp_path: Path, monkeypatch: pytest.Monkey
     learners = ("TabMClassifier", "LightGBM", "XGBoostClassifier", "RandomForest")
     assert [dict(parameters_on("cuda", learner)) for learner in learners] == [{"device": "cuda"}, {}, {}, {}]
     assert parameters_on("cpu", "TabMClassifier") == {}
+
+
+def test_a_broken_pytorch_has_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its import raises, the run is told that it has no CUDA."""
+    (tmp_path / "torch.py").write_text("raise OSError('libcudart.so: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not devices._torch_has_cuda()

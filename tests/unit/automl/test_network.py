@@ -87,6 +87,24 @@ def test_it_is_exported_truly(classes: int) -> None:
     assert numpy.abs(export.answers(model, other) - expected).max() < 1e-5
 
 
+def test_a_wide_matrix_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first layer of a matrix of many categories is read part by part, and is what it is when read at once."""
+    from bankmlops.automl.network import layers
+    from bankmlops.automl.network.columns import network_columns
+    from bankmlops.automl.network.training import Network
+
+    generator = numpy.random.default_rng(0)
+    categories = numpy.eye(400, dtype=numpy.float32)[generator.permutation(400)]
+    seen = network_columns(numpy.hstack([categories, generator.normal(size=(400, 3)).astype(numpy.float32)]), 16)
+    network = Network(seen, _task().parameters, classes=2)
+    in_parts = layers.layers_of(network, seen)[0]
+    monkeypatch.setattr(layers, "_AT_ONCE", 10**6)
+    at_once = layers.layers_of(network, seen)[0]
+    assert in_parts.weights.shape[1] == 400 + 3 * 16
+    assert in_parts.weights == pytest.approx(at_once.weights, rel=1e-5, abs=1e-7)
+    assert in_parts.biases == pytest.approx(at_once.biases, rel=1e-5, abs=1e-7)
+
+
 def test_it_stops_when_the_held_out_loss_does() -> None:
     """It learns, keeps the epoch that was best on the rows held out, and goes on for no more than that."""
     matrix, labels = _table(2, rows=800)

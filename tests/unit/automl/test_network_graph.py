@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from bankmlops.automl.network.library import missing_packages
 from bankmlops.automl.network.plain import Layer, pieces_of, plain_classifier
 from bankmlops.automl.parity import PARITY_LIMIT
 from bankmlops.automl.stacking import fit_meta_learner
+from bankmlops.automl.tasks import FitTask
 from bankmlops.automl.validation import allowed_algorithms, validate_config
 from bankmlops.errors import InvalidRequestError
+from support.executors import small_executor
 from unit.automl.tables import columns as table_columns
 from unit.automl.tables import config
 
@@ -134,8 +137,27 @@ def test_pytorch_is_imported_where_a_network_is_fitted(tmp_path: Path) -> None:
 
 def test_where_its_packages_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that asks for it is refused in one line that says what to install."""
-    monkeypatch.setattr("bankmlops.automl.network.library._PACKAGES", ("json", "no_such_package"))
+    monkeypatch.setattr("bankmlops.automl.network.library.PACKAGES", ("json", "no_such_package"))
     assert missing_packages() == ("no_such_package",)
     with pytest.raises(InvalidRequestError, match=r"^enable_dnn needs no_such_package: install bankmlops\[deep\]"):
         validate_config(config(TABLE, enable_dnn=True))
     validate_config(config(TABLE))
+
+
+@pytest.mark.slow
+def test_a_broken_pytorch_costs_the_network_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PyTorch is installed and can't be loaded, a fit of the network says why, and the other learners are fitted."""
+    (tmp_path / "broken").mkdir()
+    for package in ("torch", "tabm"):
+        (tmp_path / "broken" / f"{package}.py").write_text("raise OSError('libgomp.so: cannot open shared object file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
+    parameters = NETWORK.settle(NETWORK.starts[0])
+    linear = FitTask("linear", "LogisticRegression", {"C": 1.0}, fold=0, seed=1)
+    with small_executor(tmp_path) as executor:
+        errors = []
+        for task in (FitTask("network", NETWORK.name, parameters, fold=0, seed=1), linear):
+            executor.submit(task)
+            ended = executor.next_ended(120.0)
+            assert ended is not None
+            errors.append(ended[1].error)
+    assert errors == ["PyTorch can't be imported: OSError: libgomp.so: cannot open shared object file", ""]

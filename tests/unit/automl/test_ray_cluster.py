@@ -72,6 +72,12 @@ def test_nothing_listens() -> None:
     assert time.monotonic() - began < 10
 
 
+def test_a_name_that_no_machine_can_have() -> None:
+    """A host whose name can't be looked up is one line, too."""
+    with pytest.raises(BackendUnavailableError, match=r"no Ray cluster at a{64}\.example:6379: no such name"):
+        check_reachable("a" * 64 + ".example:6379")
+
+
 def test_an_address_that_a_run_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is given the address that the environment had when it was asked for; a run here has none."""
     monkeypatch.setenv("RAY_ADDRESS", "auto")

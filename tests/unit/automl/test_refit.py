@@ -17,6 +17,7 @@ from bankmlops.automl.executor import ProcessExecutor
 from bankmlops.automl.proposals import Proposal
 from bankmlops.automl.refit import FINER_STEPS, MAXIMUM_FITS, Member, Refit
 from bankmlops.automl.results import Trial
+from bankmlops.automl.tasks import FitTask
 from bankmlops.types import RunStatus
 from support.executors import ROWS, small_executor
 
@@ -87,3 +88,46 @@ def test_a_member_that_fails_is_left_out(executor: ProcessExecutor, folder: Path
     broken.proposal.parameters["C"] = -1.0  # type: ignore[index]
     members = _fitted(executor, folder, [broken, _contender(7, "LogisticRegression")], 10.0)
     assert [member.contender.proposal.number for member in members] == [7]
+
+
+class _Busy:
+    """An executor whose tasks never begin, as on a cluster that others use."""
+
+    def __init__(self) -> None:
+        self.waiting: list[FitTask] = []
+
+    slots = 2
+
+    @property
+    def running(self) -> int:
+        return len(self.waiting)
+
+    def submit(self, task: FitTask) -> None:
+        self.waiting.append(task)
+
+    def kill(self, task: FitTask) -> None:
+        self.waiting.remove(task)
+
+    def next_ended(self, timeout_seconds: float) -> None:
+        time.sleep(min(timeout_seconds, 0.05))
+
+
+def test_fits_that_never_begin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no fit ends, they are given up a bounded time after the last moment, and it is said why there is none."""
+    monkeypatch.setattr(refit, "_LATE_SECONDS", 0.2)
+    monkeypatch.setattr(refit, "_LATE_FITS", 0.0)
+    busy = _Busy()
+    fits = Refit(busy, folder, [_contender(8, "LightGBM")], [1.0], fold_count=3, slots=2, seed=7)
+    now = time.monotonic()
+    assert fits.run(now, now + 0.1) == []
+    assert (busy.running, fits.failure) == (0, "no fit ended in time")
+    assert 0.2 < time.monotonic() - now < 10
+
+
+def test_why_there_is_no_fit(executor: ProcessExecutor, folder: Path) -> None:
+    """What the last learner said is kept."""
+    broken = _contender(9, "LogisticRegression")
+    broken.proposal.parameters["C"] = -1.0  # type: ignore[index]
+    fits = Refit(executor, folder, [broken], [1.0], fold_count=3, slots=2, seed=7)
+    assert fits.run(time.monotonic(), time.monotonic() + 120.0) == []
+    assert "'C' parameter" in fits.failure

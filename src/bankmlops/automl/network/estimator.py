@@ -8,6 +8,8 @@ from typing import Any
 import numpy
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from bankmlops.automl.network.library import import_network
+
 Array = numpy.ndarray[Any, Any]
 
 
@@ -56,8 +58,9 @@ class TabMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> TabMClassifier:
         """Fit on float32 [rows, width] and class codes; where there is an `eval_set` of such, keep the epoch that is best on it.
 
-        It ends where `is_over` says so. Raises `ImportError` where PyTorch or `tabm` is missing.
+        It ends where `is_over` says so. Raises `ImportError` where PyTorch or `tabm` is missing or broken.
         """
+        import_network()
         from bankmlops.automl.network.columns import network_columns
         from bankmlops.automl.network.layers import layers_of
         from bankmlops.automl.network.plain import pieces_of, plain_classifier

@@ -6,6 +6,7 @@ first layer are one matrix over the shares of each piece that a value has passed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -16,6 +17,8 @@ from bankmlops.automl.network.plain import Layer
 from bankmlops.automl.network.training import Network
 
 Array = numpy.ndarray[Any, Any]
+
+_AT_ONCE = 256  # steps, each of which takes a row of all inputs: all at once would take the square of the width
 
 
 def layers_of(network: Network, columns: NetworkColumns) -> list[Layer]:
@@ -32,12 +35,21 @@ def _first(network: Network, layer: Any, inputs: tuple[Bent, ...]) -> Layer:
     """Each piece's weight is by how much the layer's answer grows along it, all other inputs at their lowest."""
     lowest = numpy.array([each.positions[0] for each in inputs])
     steps = [(place, position) for place, each in enumerate(inputs) for position in each.positions]
-    probes = numpy.repeat(lowest[None], len(steps), axis=0)
-    probes[range(len(steps)), [place for place, _ in steps]] = [position for _, position in steps]
-    answers = layer(network.view(network.embed(torch.as_tensor(probes)))).numpy()
+    parts = [steps[start : start + _AT_ONCE + 1] for start in range(0, len(steps) - 1, _AT_ONCE)]  # neighbours share a step
+    grown = numpy.concatenate([_growth(network, layer, lowest, part) for part in parts])
+    return Layer(_single(grown.transpose(1, 0, 2)), _single(_answers(network, layer, lowest[None])[0]))
+
+
+def _growth(network: Network, layer: Any, lowest: Array, steps: Sequence[tuple[int, float]]) -> Array:
+    """float32 [pieces, members, outputs]: between each step of an input and its next one."""
     places = numpy.array([place for place, _ in steps])
-    grown = numpy.diff(answers, axis=0)[places[1:] == places[:-1]]
-    return Layer(_single(grown.transpose(1, 0, 2)), _single(answers[0]))
+    probes = numpy.repeat(lowest[None], len(steps), axis=0)
+    probes[range(len(steps)), places] = [position for _, position in steps]
+    return _single(numpy.diff(_answers(network, layer, probes), axis=0)[places[1:] == places[:-1]])
+
+
+def _answers(network: Network, layer: Any, positions: Array) -> Array:
+    return numpy.asarray(layer(network.view(network.embed(torch.as_tensor(positions)))).numpy())
 
 
 def _layer(layer: Any, inputs: int) -> Layer:

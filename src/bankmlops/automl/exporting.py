@@ -9,6 +9,7 @@ from typing import Any
 
 from bankmlops.automl import export, pipeline
 from bankmlops.automl.bundle import write_bundle
+from bankmlops.automl.lightgbm_library import load_lightgbm
 from bankmlops.automl.parity import measure_parity
 from bankmlops.automl.refit import Member
 from bankmlops.automl.table import Table
@@ -59,6 +60,7 @@ def _learner(winner: Choice) -> Any:
 def _classifier(winner: Choice, members: Sequence[Member], classes: Sequence[str]) -> Any:
     import joblib
 
+    load_lightgbm()  # before a pickle imports it
     fitted = [[joblib.load(fit.estimator) for fit in member.fits] for member in members]
     names = [member.contender.trial.algorithm for member in members]
     if winner.meta_learner:

@@ -39,7 +39,7 @@ check: $(venv)/dev.stamp ## Format, lint, types, architecture and unit tests, in
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
-	$(bin)/python -m pytest -q -m "not slow and not system" --numprocesses $(JOBS) --dist loadfile tests/test_architecture.py tests/unit
+	$(bin)/python -m pytest -q -m "not slow and not system and not long" --numprocesses $(JOBS) --dist loadfile tests/test_architecture.py tests/unit
 
 test: $(venv)/dev.stamp ## The tests that need Python alone, with line coverage
 	$(bin)/ruff format --check .

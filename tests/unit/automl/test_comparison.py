@@ -25,6 +25,7 @@ def labels() -> Array:
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "AUC_weighted"])
+@pytest.mark.slow
 def test_a_better_model_is_better(labels: Array, metric: str) -> None:
     """A clearly better model passes by every metric, loss or not, and never the other way round."""
     good, poor = _probabilities(labels, 2.0, 2), _probabilities(labels, 0.5, 3)
@@ -35,6 +36,7 @@ def test_a_better_model_is_better(labels: Array, metric: str) -> None:
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "AUC_weighted"])
+@pytest.mark.slow
 def test_noise_is_no_progress(labels: Array, metric: str) -> None:
     """Two models that know the same differ by noise, which the interval covers; a model differs from itself by nothing."""
     first, second = _probabilities(labels, 1.0, 2), _probabilities(labels, 1.0, 3)

@@ -27,6 +27,7 @@ print(loaded, "memfd:libgomp.so.1" in Path("/proc/self/maps").read_text())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only LightGBM's wheels for Linux look for the system's library")
+@pytest.mark.slow
 def test_the_bundled_library_serves() -> None:
     """Once it is provided, LightGBM trains on it, and the system's own is not looked for."""
     done = subprocess.run([sys.executable, "-c", _WITHOUT_THE_SYSTEM_S], capture_output=True, text=True, timeout=120, check=False)

@@ -125,6 +125,7 @@ def test_the_network_is_asked_for() -> None:
         validate_config(config(TABLE, allowed_models=(NETWORK.name,)))
 
 
+@pytest.mark.slow
 def test_pytorch_is_imported_where_a_network_is_fitted(tmp_path: Path) -> None:
     """A run's modules, those of its trial processes too, import neither PyTorch nor `tabm`."""
     code = (

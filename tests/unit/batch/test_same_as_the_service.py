@@ -52,6 +52,17 @@ ROWS = st.lists(
     min_size=1,
     max_size=8,
 )
+ROW = {
+    "age": 1.0,
+    "rate": 1.0,
+    "job": "clerk",
+    "city": "Bern",
+    "owner": True,
+    "loan": True,
+    "code": 2.0,
+    "share": 0.5,
+    "when": "2026-01-31",
+}
 
 
 def _columns(rows: list[dict[str, Any]], *, text: bool) -> dict[str, pa.Array]:
@@ -111,18 +122,7 @@ def test_same_judgement_and_same_bytes(rows: list[dict[str, Any]], text: bool) -
 )
 def test_a_column_of_the_wrong_type(column: str, array: list[Any]) -> None:
     """A column that holds another type altogether is refused as a whole, by its name."""
-    row = {
-        "age": 1.0,
-        "rate": 1.0,
-        "job": "clerk",
-        "city": "Bern",
-        "owner": True,
-        "loan": True,
-        "code": 2.0,
-        "share": 0.5,
-        "when": "2026-01-31",
-    }
-    columns = _columns([row], text=False) | {column: pa.array(array)}
+    columns = _columns([ROW], text=False) | {column: pa.array(array)}
     with pytest.raises(InvalidRequestError, match=f"column '{column}': .* would serve"):
         prepare(SPECIFICATION, columns)
 
@@ -132,19 +132,8 @@ def test_a_column_of_the_wrong_type(column: str, array: list[Any]) -> None:
 )
 def test_dates_and_all_null_columns(moment: pa.Array) -> None:
     """Dates are text, as in training, whatever a file holds them as; a column of nothing but nulls is missing values."""
-    row = {
-        "age": 1.0,
-        "rate": 1.0,
-        "job": "clerk",
-        "city": "Bern",
-        "owner": True,
-        "loan": True,
-        "code": 2.0,
-        "share": 0.5,
-        "when": "2026-01-31",
-    }
     dates = {"city": pa.array([0], pa.date32()), "when": moment, "rate": pa.nulls(1), "loan": pa.nulls(1)}
-    prepared = prepare(SPECIFICATION, _columns([row], text=False) | dates)
+    prepared = prepare(SPECIFICATION, _columns([ROW], text=False) | dates)
     matrix = numpy.empty((1, SPECIFICATION.width), dtype=numpy.float32)
     fill(matrix, prepared, 0, 1)
     assert not prepared.bad

@@ -14,6 +14,7 @@ import pytest
 
 from support import sdk_coverage
 from support.command_line import CommandLine
+from support.emulated_azure import emulator_of
 
 pytest.importorskip("azureml.core", reason="the SDK is not installed")
 pytestmark = pytest.mark.slow
@@ -59,23 +60,14 @@ class Scripts:
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
     command = CommandLine(tmp_path_factory.mktemp("calls"))
-    (command.folder / "config.json").write_text(
-        json.dumps({"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": "any"})
-    )
-    state = command.folder / "emulator"
     running = Scripts(command)
-    try:
-        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", SCALE)
-        command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
-        yield running
-        unanswered = command.json("emulator", "status", "--state", state)["unanswered"]
-        assert unanswered == [], "the SDK has asked for what the emulator does not know"
-    finally:
-        for process in running.processes.values():
-            process.kill()
-            process.communicate()
-        command("emulator", "stop", "--state", state)
-        command.end_processes()
+    with emulator_of(command, "any", SCALE):
+        try:
+            yield running
+        finally:
+            for process in running.processes.values():
+                process.kill()
+                process.communicate()
 
 
 def _marked(script: str, name: str) -> object:

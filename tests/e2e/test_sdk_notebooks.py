@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from bankmlops.datasets import synthesize
 from support.command_line import CommandLine
+from support.emulated_azure import emulator_of
 from support.notebooks import FOLDER, assert_kept_without_outputs, execute
 
 pytest.importorskip("azureml.core", reason="the SDK is not installed")
@@ -17,7 +17,6 @@ pytest.importorskip("azureml.core", reason="the SDK is not installed")
 NOTEBOOKS = sorted(path.name for path in (FOLDER / "azureml-v1").glob("*.ipynb"))
 SECONDS = 300
 SCALE = "0.01"  # of the quarter of an hour that AutoML is asked to take
-NAMES = {"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": "notebooks"}
 AUTOML = 'csv, hours = "bank.csv", 0.25'
 
 
@@ -38,19 +37,10 @@ def test_they_know_nothing_of_the_emulator(name: str) -> None:
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """An emulator for all of them, and the folder that they run in."""
     command = CommandLine(tmp_path_factory.mktemp("notebooks"))
-    state = command.folder / "state"
     (command.folder / "home").mkdir()
-    (command.folder / "config.json").write_text(json.dumps(NAMES))
     synthesize(command.folder / "bank.csv", 1500, 5)
-    try:
-        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", SCALE)
-        command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
+    with emulator_of(command, "notebooks", SCALE):
         yield command
-        unanswered = command.json("emulator", "status", "--state", state)["unanswered"]
-        assert unanswered == [], "a notebook has asked for what the emulator does not know"
-    finally:
-        command("emulator", "stop", "--state", state)
-        command.end_processes()
 
 
 @pytest.fixture

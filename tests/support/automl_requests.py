@@ -50,6 +50,15 @@ def parent_run(dataset_id: str, **changes: object) -> dict[str, Any]:
     }
 
 
+def submit_run(served: Served) -> str:
+    """Have an AutoML run on a new dataset carried out, as the SDK does, and answer its id."""
+    experiment = served.call("POST", "/history/v1.0", "/experiments/bank").json()["experimentId"]
+    path = f"/experimentids/{experiment}"
+    run_id = served.call("POST", "/jasmine/v1.0", f"{path}/run", json=parent_run(save_dataset(served))).json()
+    served.call("POST", "/jasmine/v1.0", f"{path}/runs/{run_id}/submitSnapshotRun")
+    return str(run_id)
+
+
 def save_dataset(served: Served, path: str = "data/bank.parquet") -> str:
     """Upload a small table into the default datastore, save a dataset on it, and answer the dataset's id."""
     store = served.call("GET", "/datastore/v1.0", "/default").json()

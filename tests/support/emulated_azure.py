@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import COMMAND
+from support.command_line import COMMAND, CommandLine
 
 
 @contextmanager
@@ -28,6 +28,25 @@ def emulated_azure(state: Path, time_scale: float) -> Iterator[None]:
             yield
     finally:
         _emulator("stop", "--state", state)
+
+
+@contextmanager
+def emulator_of(command: CommandLine, workspace: str, time_scale: str) -> Iterator[None]:
+    """Within it, what `command` runs speaks to a new emulator, and its folder names the workspace; all ends with it.
+
+    Fails where something has asked for what the emulator does not know.
+    """
+    state = command.folder / "state"
+    names = {"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": workspace}
+    (command.folder / "config.json").write_text(json.dumps(names))
+    try:
+        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", time_scale)
+        command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
+        yield
+        assert command.json("emulator", "status", "--state", state)["unanswered"] == []
+    finally:
+        command("emulator", "stop", "--state", state)
+        command.end_processes()
 
 
 def _emulator(*words: object) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.command_line import CommandLine
+from support.emulated_azure import emulator_of
 from support.own_environment import SECONDS as ENVIRONMENT_SECONDS
 from support.own_environment import python_with
 
@@ -71,19 +72,10 @@ Path("seen.json").write_text(json.dumps(seen, default=str))
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[CommandLine]:
     command = CommandLine(tmp_path)
-    names = {"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": "explained"}
-    (tmp_path / "config.json").write_text(json.dumps(names))
     (tmp_path / "home").mkdir()
-    state = tmp_path / "state"
-    try:
-        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", "0.008")
-        command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
+    with emulator_of(command, "explained", "0.008"):
         command.environment["HOME"] = str(tmp_path / "home")
         yield command
-        assert command.json("emulator", "status", "--state", state)["unanswered"] == []
-    finally:
-        command("emulator", "stop", "--state", state)
-        command.end_processes()
 
 
 def _run(command: CommandLine, python: str, script: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from support.browser import NEEDS_CHROMIUM, chromium
 from support.command_line import CommandLine
+from support.emulated_azure import emulator_of
 from support.own_environment import SECONDS as ENVIRONMENT_SECONDS
 from support.own_environment import python_with
 
@@ -81,21 +81,11 @@ RunDetails(pipeline_run).show()
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """An emulator, and a folder with the notebook and the workspace's names."""
     command = CommandLine(tmp_path_factory.mktemp("widgets"))
-    names = {"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": "widgets"}
-    (command.folder / "config.json").write_text(json.dumps(names))
     cells = [nbformat.v4.new_code_cell(cell.strip()) for cell in CELLS]
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), command.folder / "watch.ipynb")
-    state = command.folder / "state"
-    try:
-        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", SCALE)
-        command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
+    with emulator_of(command, "widgets", SCALE):
         yield command
-        unanswered = command.json("emulator", "status", "--state", state)["unanswered"]
-        assert unanswered == [], "the widgets have asked for what the emulator does not know"
-    finally:
-        command("emulator", "stop", "--state", state)
-        command.end_processes()
 
 
 @pytest.fixture(scope="module")

@@ -57,9 +57,13 @@ def interrupt(emulator: Emulator) -> None:
             continue
         try:
             emulator.backend.cancel_run(job.backend_run_id)
-            change_job(emulator, job, backend_run_id="", attempt=0)
+            _begin_anew(emulator, job)
         except BankMLOpsError as error:
             _LOG.warning("run %s could not be interrupted: %s", job.run_id, error)
+
+
+def _begin_anew(emulator: Emulator, job: AutoMLJob) -> None:
+    change_job(emulator, job, backend_run_id="", attempt=0, earlier_run_ids=(*job.earlier_run_ids, job.backend_run_id))
 
 
 def _advance(emulator: Emulator, job: AutoMLJob) -> None:
@@ -72,7 +76,7 @@ def _advance(emulator: Emulator, job: AutoMLJob) -> None:
     run = emulator.backend.get_run(job.backend_run_id)
     if run.status is RunStatus.FAILED and job.submitter != _THIS_PROCESS:
         # Whatever ended the emulator has ended the training too, more likely than not.
-        change_job(emulator, job, backend_run_id="", attempt=0)
+        _begin_anew(emulator, job)
         return
     job = _publish(emulator, job, run)
     if run.status.is_final:

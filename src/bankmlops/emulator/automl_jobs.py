@@ -18,7 +18,8 @@ class AutoMLJob:
     """One AutoML run: where it belongs, what it was asked for, which run of the backend carries it out, and what of it is shown.
 
     `submitter` is the emulator process that gave it to the backend; `published` holds the backend's child ids, which are children
-    0, 1, 2, ... of the wire's run; `facts` is a `TableFacts` document.
+    0, 1, 2, ... of the wire's run, also those of `earlier_run_ids`, which the emulator's end cut off; `facts` is a `TableFacts`
+    document.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class AutoMLJob:
     cancel_asked: bool = False
     facts: Mapping[str, Any] | None = None
     published: tuple[str, ...] = ()
+    earlier_run_ids: tuple[str, ...] = ()
 
     def workspace_state(self, emulator: Emulator) -> WorkspaceState:
         """The workspace that the run belongs to."""
@@ -85,4 +87,5 @@ def finish_job(emulator: Emulator, job: AutoMLJob) -> None:
 
 
 def _job(document: Document) -> AutoMLJob:
-    return AutoMLJob(**{**document, "published": tuple(document["published"])})
+    identifiers = {name: tuple(document.get(name, ())) for name in ("published", "earlier_run_ids")}
+    return AutoMLJob(**{**document, **identifiers})

@@ -27,6 +27,7 @@ from bankmlops.emulator.table_facts import TableFacts
 from bankmlops.emulator.training_data import dataset_file
 from bankmlops.emulator.trial_model_jobs import TrialModelJob
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, InvalidRequestError, NotFoundError
+from bankmlops.types import ChildRun
 
 FITTING_SECONDS = 900.0
 _POLL_SECONDS = 0.1
@@ -80,7 +81,7 @@ class TrialModelKeeper:
                 "data_prep": training.data_prep,
                 "time_scale": self._emulator.time_scale,
                 "tables": paths,
-                **_trials(self._emulator, job, training),
+                **trials_of(self._emulator, job, training),
             }
             return self._run(folder, order)
 
@@ -118,17 +119,19 @@ def _training_of(emulator: Emulator, job: TrialModelJob) -> AutoMLJob:
     return training
 
 
-def _trials(emulator: Emulator, job: TrialModelJob, training: AutoMLJob) -> dict[str, Any]:
-    """Which iteration of the backend's run is meant, and what the backend tells of each."""
-    children = emulator.backend.list_children(training.backend_run_id)
+def trials_of(emulator: Emulator, job: TrialModelJob, training: AutoMLJob) -> dict[str, Any]:
+    """Which iteration of the backend's run is meant, and what the backend tells of each. Raises `NotFoundError`."""
     meant = training.published[job.number]
-    iterations = [child.iteration for child in children if child.id == meant]
-    if not iterations:
-        raise NotFoundError("the run that trained it is gone")
-    configurations = [
-        {"iteration": child.iteration, "algorithm": child.algorithm, "parameters": dict(child.parameters)} for child in children
-    ]
-    return {"iteration": iterations[0], "trials": configurations}
+    for run_id in filter(None, (training.backend_run_id, *training.earlier_run_ids)):
+        children = emulator.backend.list_children(run_id)
+        for found in children:
+            if found.id == meant:
+                return {"iteration": found.iteration, "trials": [_configuration(child) for child in children]}
+    raise NotFoundError("the run that trained it is gone")
+
+
+def _configuration(child: ChildRun) -> dict[str, Any]:
+    return {"iteration": child.iteration, "algorithm": child.algorithm, "parameters": dict(child.parameters)}
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,9 @@ from bankmlops.types import RunStatus
 from support.executors import ROWS, small_executor
 from unit.automl.tables import columns, config
 
-torch = pytest.importorskip("torch", reason="the extra deep is not installed")
-pytest.importorskip("tabm", reason="the extra deep is not installed")
-
-pytestmark = pytest.mark.long
+# Looked for and not imported: that would cost each process seconds, also where none of these tests run.
+_MISSING = not all(find_spec(name) for name in ("torch", "tabm"))
+pytestmark = [pytest.mark.long, pytest.mark.skipif(_MISSING, reason="the extra deep is not installed")]
 
 Array = numpy.ndarray[Any, Any]
 WITHOUT_PYTORCH = """
@@ -79,6 +79,8 @@ def test_it_is_exported_truly(classes: int) -> None:
     examples = Examples(seen.positions(matrix), labels)
     trained = train(seen, examples, None, parameters, seed=1, threads=1, device="cpu", is_over=lambda: False)
     other, _ = _table(classes, rows=900)
+    import torch
+
     with torch.inference_mode():
         expected = trained.network(torch.as_tensor(seen.positions(other))).softmax(-1).mean(1).numpy()
     classifier = plain_classifier(pieces_of(seen), layers_of(trained.network, seen), numpy.arange(classes))

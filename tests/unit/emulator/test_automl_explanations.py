@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bankmlops.emulator import automl_bridge
-from support.automl_requests import parent_run, save_dataset
+from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training
 from support.served_emulator import Served
@@ -25,10 +25,7 @@ def backend(served: Served, tmp_path: Path) -> Iterator[ScriptedBackend]:
 
 
 def _best_child(served: Served, backend: ScriptedBackend) -> str:
-    experiment = served.call("POST", "/history/v1.0", "/experiments/bank").json()["experimentId"]
-    path = f"/experimentids/{experiment}"
-    run_id = served.call("POST", "/jasmine/v1.0", f"{path}/run", json=parent_run(save_dataset(served))).json()
-    served.call("POST", "/jasmine/v1.0", f"{path}/runs/{run_id}/submitSnapshotRun")
+    run_id = submit_run(served)
     automl_bridge.advance(served.emulator)
     backend.start()
     backend.add_child(0, "LightGBM", 0.9)

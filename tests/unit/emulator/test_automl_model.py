@@ -15,7 +15,7 @@ from bankmlops.automl import pipeline
 from bankmlops.automl.algorithms import algorithm_named
 from bankmlops.emulator import automl_bridge
 from bankmlops.features import encode_labels, fit, matrix_from_columns
-from support.automl_requests import parent_run, save_dataset
+from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training
 from support.served_emulator import Served
@@ -55,16 +55,13 @@ def test_the_model_of_an_ensemble(served: Served, backend: ScriptedBackend, tmp_
     """What is downloaded as the best child's model has Azure's two steps, needs public packages alone, and blends its members."""
     table = columns(200, 2)
     backend.files["outputs/model.pkl"] = _ensemble(table)
-    experiment = served.call("POST", "/history/v1.0", "/experiments/bank").json()["experimentId"]
-    path = f"/experimentids/{experiment}"
-    run_id = served.call("POST", "/jasmine/v1.0", f"{path}/run", json=parent_run(save_dataset(served))).json()
-    served.call("POST", "/jasmine/v1.0", f"{path}/runs/{run_id}/submitSnapshotRun")
+    run_id = submit_run(served)
     automl_bridge.advance(served.emulator)
     backend.start()
     backend.add_child(0, "VotingEnsemble", 0.9)
     backend.complete()
     automl_bridge.advance(served.emulator)
-    best = served.call("GET", "/history/v1.0", f"{path}/runs/{run_id}").json()["tags"]["automl_best_child_run_id"]
+    best = served.call("GET", "/history/v1.0", f"/experiments/bank/runs/{run_id}").json()["tags"]["automl_best_child_run_id"]
     container = f"/artifacts/content/ExperimentRun/dcid.{best}/outputs/model.pkl"
     (tmp_path / "model.pkl").write_bytes(served.call("GET", "/artifact/v2.0", container).content)
     with (tmp_path / "model.pkl").open("rb") as file:

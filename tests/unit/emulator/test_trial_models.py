@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bankmlops.emulator import automl_bridge, trial_model_jobs, trial_model_keeper
+from bankmlops.emulator import automl_bridge, automl_jobs, trial_model_jobs, trial_model_keeper
 from bankmlops.emulator.trial_model_keeper import TrialModelKeeper
-from support.automl_requests import parent_run, save_dataset
+from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training
 from support.served_emulator import Served
@@ -41,10 +41,7 @@ def backend(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def run_id(served: Served, backend: ScriptedBackend) -> str:
     """A run whose first child is a logistic regression that has not won."""
-    experiment = served.call("POST", "/history/v1.0", "/experiments/bank").json()["experimentId"]
-    path = f"/experimentids/{experiment}"
-    run_id = str(served.call("POST", "/jasmine/v1.0", f"{path}/run", json=parent_run(save_dataset(served))).json())
-    served.call("POST", "/jasmine/v1.0", f"{path}/runs/{run_id}/submitSnapshotRun")
+    run_id = submit_run(served)
     automl_bridge.advance(served.emulator)
     backend.start()
     backend.add_child(4, "LogisticRegression", 0.8)
@@ -75,6 +72,28 @@ def test_it_is_fitted_when_it_is_asked_for(served: Served, run_id: str, tmp_path
     assert "def run(data)" in _file(served, f"{run_id}_0", "outputs/scoring_file_v_1_0_0.py").text
     assert trial_model_jobs.active_jobs(served.emulator) == []
     assert not list((served.emulator.folder / "trial-models").iterdir())
+
+
+def test_a_trial_from_before_a_restart(served: Served, backend: ScriptedBackend) -> None:
+    """Where the emulator was ended in mid-run, what it had shown until then is fitted from the run that was ended."""
+    run_id = submit_run(served)
+    automl_bridge.advance(served.emulator)
+    backend.start()
+    backend.add_child(4, "LogisticRegression", 0.8)
+    automl_bridge.advance(served.emulator)
+    automl_bridge.interrupt(served.emulator)
+    automl_bridge.advance(served.emulator)
+    backend.start()
+    backend.add_child(0, "LightGBM", 0.9)
+    backend.complete()
+    automl_bridge.advance(served.emulator)
+    assert _file(served, f"{run_id}_0").status_code == 503
+    (job,) = trial_model_jobs.active_jobs(served.emulator)
+    training = automl_jobs.find_job(served.emulator, run_id)
+    assert training is not None
+    (trial,) = trial_model_keeper.trials_of(served.emulator, job, training)["trials"]
+    assert trial["algorithm"] == "LogisticRegression"
+    trial_model_jobs.finish_job(served.emulator, job)
 
 
 def test_the_winner_keeps_its_own(served: Served, run_id: str) -> None:

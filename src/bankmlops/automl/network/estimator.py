@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from bankmlops.automl.network.columns import NetworkColumns, network_columns
 from bankmlops.automl.network.library import import_network
+
+if TYPE_CHECKING:
+    from bankmlops.automl.network.training import Examples
 
 Array = numpy.ndarray[Any, Any]
 
@@ -61,24 +65,16 @@ class TabMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         It ends where `is_over` says so. Raises `ImportError` where PyTorch or `tabm` is missing or broken.
         """
         import_network()
-        from bankmlops.automl.network.columns import network_columns
         from bankmlops.automl.network.layers import layers_of
         from bankmlops.automl.network.plain import pieces_of, plain_classifier
         from bankmlops.automl.network.training import Examples, train
 
         codes, targets = numpy.unique(labels, return_inverse=True)
         columns = network_columns(matrix, self.n_bins)
-
-        def held_out() -> Examples | None:
-            if eval_set is None:
-                return None
-            known = numpy.isin(eval_set[1], codes)  # of a class that it never saw there is nothing to learn
-            return Examples(columns.positions(eval_set[0][known]), numpy.searchsorted(codes, eval_set[1][known]))
-
         trained = train(
             columns,
             Examples(columns.positions(matrix), targets),
-            held_out(),
+            None if eval_set is None else _held_out(columns, codes, *eval_set),
             self.get_params(),
             seed=self.random_state,
             threads=self.n_jobs,
@@ -97,3 +93,11 @@ class TabMClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, matrix: Array) -> Array:
         """[rows]: the class codes."""
         return numpy.asarray(self.classes_[self.predict_proba(matrix).argmax(axis=1)])
+
+
+def _held_out(columns: NetworkColumns, codes: Array, matrix: Array, labels: Array) -> Examples:
+    """The rows to stop by, without those of a class that was never seen: of that there is nothing to learn."""
+    from bankmlops.automl.network.training import Examples
+
+    known = numpy.isin(labels, codes)
+    return Examples(columns.positions(matrix[known]), numpy.searchsorted(codes, labels[known]))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(look: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(look: Callable[[], object], seconds: float = 120.0) -> None:
     """Look until it is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not look():

@@ -20,7 +20,7 @@ from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictEr
 
 AUTO = "auto"
 ADDRESS_VARIABLE = "RAY_ADDRESS"
-JOIN_SECONDS = 30.0
+JOIN_SECONDS = 120.0  # the client of a machine outside starts two processes on the cluster: half a minute on a busy one
 _REACH_SECONDS = 3.0
 _ADDRESS = re.compile(r"(?P<client>ray://)?(?P<host>[\w.-]{1,253}|\[[0-9a-fA-F:.]+\]):(?P<port>[1-9]\d{0,4})", re.ASCII)
 _SERVES = f"HOST:PORT, ray://HOST:PORT or {AUTO} would serve"

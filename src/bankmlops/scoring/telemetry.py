@@ -4,7 +4,7 @@ Each request is one line on stderr; while app insights is on it is also one JSON
 `MAX_FILE_BYTES` by one rotation. Keys, inputs and outputs are never in either.
 
 Each worker has a log of its own, and all write to the same stream and the same file. No line is torn: the stream gets whole lines
-in writes that a pipe takes in one piece, the file in one write under a lock, and that one of them rotates it.
+in writes that it takes in one piece (a pipe is told apart), the file in one write under a lock, and that one of them rotates it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +28,7 @@ from typing import IO, NamedTuple
 
 MAX_QUEUE = 10_000
 MAX_FILE_BYTES = 16 * 2**20
-_BATCH_SECONDS = 0.02
-_PIECE_BYTES = select.PIPE_BUF
+_BATCH_SECONDS = 0.05
 _REOPENINGS = 10
 _text = json.encoder.encode_basestring_ascii  # a text as JSON
 MAX_CONTEXT = 55
@@ -83,25 +82,31 @@ class RequestLog:
         self.dropped = 0
         self._telemetry = telemetry
         self._stream = stream or sys.stderr
-        self._queue: deque[RequestRow] = deque()
+        self._lines: deque[str] = deque()
+        self._telemetry_lines: deque[str] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._write_until_closed, name="request-log", daemon=True)
         self._thread.start()
 
     def put(self, row: RequestRow) -> None:
-        """Queue a row, or count it as dropped where the writer is too far behind."""
-        if len(self._queue) >= MAX_QUEUE:
+        """Queue a row, or count it as dropped where the writer is too far behind.
+
+        Its lines are made here: that takes less than to hand over what they are made of, and to wait while the writer does it.
+        """
+        if len(self._lines) >= MAX_QUEUE:
             self.dropped += 1
             return
-        self._queue.append(row)
+        self._lines.append(row.line())
+        if row.app_insights:
+            self._telemetry_lines.append(row.telemetry())
         if not self._wake.is_set():
             self._wake.set()
 
     @property
     def queued(self) -> int:
         """Rows that wait for the writer."""
-        return len(self._queue)
+        return len(self._lines)
 
     def close(self, timeout: float = 5.0) -> None:
         """Let the writer finish."""
@@ -111,45 +116,58 @@ class RequestLog:
 
     def _write_until_closed(self) -> None:
         reported = 0
-        while not (self._closing and not self._queue):
+        while self._lines or self._telemetry_lines or not self._closing:
             self._wake.wait()
             time.sleep(0 if self._closing else _BATCH_SECONDS)
             self._wake.clear()
-            self._write([self._queue.popleft() for _ in range(len(self._queue))])
+            self._print(_taken(self._lines))
+            self._append(_taken(self._telemetry_lines))
             if self.dropped != reported:
-                self._print(f"{written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n")
+                self._print([f"{written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n"])
                 reported = self.dropped
 
-    def _write(self, rows: list[RequestRow]) -> None:
-        self._print("".join(row.line() for row in rows))
-        lines = "".join(row.telemetry() for row in rows if row.app_insights)
-        if lines:
-            try:
-                append_bounded(self._telemetry, lines)
-            except OSError as error:
-                self.dropped += len(rows)
-                self._print(f"{written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n")
+    def _append(self, lines: list[str]) -> None:
+        try:
+            if lines:
+                append_bounded(self._telemetry, "".join(lines))
+        except OSError as error:
+            self.dropped += len(lines)
+            self._print([f"{written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n"])
 
-    def _print(self, text: str) -> None:
+    def _print(self, lines: list[str]) -> None:
         try:
             _bound(self._stream)
-            for piece in _pieces(text):
+            for piece in _pieces(lines, _piece_bytes(self._stream)):
                 self._stream.write(piece)
                 self._stream.flush()
         except (OSError, ValueError):  # the log's disk is full or its reader is gone: serving goes on, the count tells
-            self.dropped += text.count("\n")
+            self.dropped += len(lines)
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Whole lines together, as many as are written in one piece whatever the stream is. All of it is ASCII."""
-    piece = ""
-    for line in text.splitlines(keepends=True):
-        if piece and len(piece) + len(line) > _PIECE_BYTES:
-            yield piece
-            piece = ""
-        piece += line
+def _taken(queue: deque[str]) -> list[str]:
+    return [queue.popleft() for _ in range(len(queue))]
+
+
+def _piece_bytes(stream: IO[str]) -> int:
+    """How many bytes are sure to be written in one piece, whoever else writes to the stream."""
+    with contextlib.suppress(OSError, ValueError):
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            return MAX_FILE_BYTES
+    return select.PIPE_BUF
+
+
+def _pieces(lines: Iterable[str], size: int) -> Iterator[str]:
+    """Whole lines together, as many as fit into `size` bytes. All of it is ASCII."""
+    piece: list[str] = []
+    left = size
+    for line in lines:
+        if piece and len(line) > left:
+            yield "".join(piece)
+            piece, left = [], size
+        piece.append(line)
+        left -= len(line)
     if piece:
-        yield piece
+        yield "".join(piece)
 
 
 def append_bounded(path: Path, lines: str) -> None:
@@ -206,10 +224,9 @@ def _context(traceparent: bytes) -> str:
 
 def written(timestamp: float) -> str:
     """Unix seconds as the log, telemetry and collected requests have them: RFC 3339, in milliseconds."""
-    seconds = int(timestamp)
-    return f"{_second(seconds)}.{int((timestamp - seconds) * 1000):03d}Z"
+    return _written(int(timestamp * 1000))
 
 
-@lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+@lru_cache(maxsize=16)  # many requests arrive within one
+def _written(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds % 1000:03d}Z"

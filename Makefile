@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-contract bench-budget bench-scale bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-automl-peers bench-contract bench-budget bench-scale bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,10 @@ soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on 
 bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
 	$(bin)/python benchmarks/automl.py $(ARGS)
 
+bench-automl-peers: $(venv)/dev.stamp $(venv)-automl-peers/stamp ## The same beside AutoGluon and H2O, which get an environment of their own
+	tests/install-system-packages java
+	$(bin)/python benchmarks/automl.py --systems "bankmlops,flaml log_loss,autogluon,h2o" $(ARGS)
+
 bench-contract: $(venv)/dev.stamp ## AutoML's budgets: what was asked for, and what the clock says
 	$(bin)/python benchmarks/budget.py $(ARGS)
 
@@ -117,3 +121,10 @@ $(venv)/system.stamp: requirements/system.txt requirements/deep.txt $(venv)/dev.
 $(venv)/dev.stamp: requirements/dev.txt pyproject.toml
 	@requirements/install.sh $(PYTHON) $(venv) dev
 	@touch $(venv)/local.stamp $@
+
+$(venv)-automl-peers/stamp: requirements/automl-peers.txt
+	@echo "Setting up $(@D) from $< (once; a minute or two) ..." >&2
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
+	@$(@D)/bin/python -m pip check
+	@touch $@

@@ -3,9 +3,9 @@
 #   requirements/compile.sh            keeps today's pins where they still fit
 #   UPGRADE=1 requirements/compile.sh  takes the newest of everything
 # One resolution serves all: system.txt holds every extra and group, the others are cut from it, so no two locks disagree.
-# Three stand apart. azure-ai-ml.txt and azureml-widgets.txt are for environments of their own, in which SDK v1, or what its older
-# clients want, holds nothing back. deep.txt comes on top of any other, and wants PyTorch's CPU build within uv's reach
-# (UV_FIND_LINKS, UV_INDEX).
+# Four stand apart. azure-ai-ml.txt and azureml-widgets.txt are for environments of their own, in which SDK v1, or what its older
+# clients want, holds nothing back, and so is automl-peers.txt: AutoGluon wants older packages than ours. deep.txt comes on top of
+# any other, and wants PyTorch's CPU build within uv's reach (UV_FIND_LINKS, UV_INDEX).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 options=(--quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-strip-markers)
@@ -19,6 +19,8 @@ printf 'azure-ai-ml>=1.35\nazure-identity>=1.27\n' | uv pip compile "${options[@
 clients=(azureml-{widgets,interpret}==1.62.* 'azureml-core<2' azureml-{pipeline,train-automl-client,dataset-runtime})
 jupyter=('notebook<7' 'ipywidgets<7.7' 'widgetsnbextension<3.6' 'ipython<9' 'setuptools<81')
 printf '%s\n' "${clients[@]}" "${jupyter[@]}" | uv pip compile "${options[@]}" -o requirements/azureml-widgets.txt -
+printf '%s\n' 'autogluon.tabular[lightgbm,xgboost,catboost]>=1.5' 'h2o>=3.46' pyarrow |
+  uv pip compile "${options[@]}" -o requirements/automl-peers.txt -
 options=("${options[@]/--upgrade/--quiet}" --constraint requirements/system.txt)
 rm -f requirements/{dev,scoring,local,azure,deep}.txt
 compile "${all[@]}" -o requirements/dev.txt

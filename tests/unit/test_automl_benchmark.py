@@ -1,0 +1,67 @@
+"""The benchmark of AutoML as a person calls it: what is measured once is kept, and a system that fails ends nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+WITH_ANOTHER_PYTHON = "import sys, automl_peers, automl; automl_peers.PYTHON = automl_peers.Path(sys.executable); automl.main()"
+
+
+def _call(
+    *words: str, log: Path, program: tuple[str, ...] = (str(BENCHMARKS / "automl.py"),)
+) -> subprocess.CompletedProcess[str]:
+    asked = ("--datasets", "wine", "--seconds", "5", "--log", str(log), *words)
+    return subprocess.run(
+        [sys.executable, *program, *asked],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        cwd=log.parent,
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS), "OMP_NUM_THREADS": "1"},
+    )
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_second_call_goes_on(tmp_path: Path) -> None:
+    """Each finished split is a line of the log; a call for more splits measures those alone, and prints all."""
+    log = tmp_path / "log.jsonl"
+    first = _call("--systems", "lightgbm by hand", "--repeats", "1", log=log)
+    assert first.returncode == 0, first.stderr
+    (line,) = _lines(log)
+    assert (line["dataset"], line["system"], line["repeat"]) == ("wine", "lightgbm by hand", 0)
+    assert line["values"]["accuracy"] > 0.9
+    second = _call("--systems", "lightgbm by hand", "--repeats", "2", log=log)
+    assert "wine repeat 0" not in second.stdout
+    assert "wine, 5 s each, 2 splits" in second.stdout
+    assert [line["repeat"] for line in _lines(log)] == [0, 1]
+
+
+def test_a_peer_that_fails(tmp_path: Path) -> None:
+    """A peer's process that ends without an answer is told of and leaves no line; the other systems are measured."""
+    log = tmp_path / "log.jsonl"
+    program = ("-c", WITH_ANOTHER_PYTHON)
+    done = _call("--systems", "autogluon,lightgbm by hand", "--repeats", "1", log=log, program=program)
+    assert done.returncode == 0, done.stderr
+    told = "autogluon        has no result and is tried again by the next call: ended with exit code 1: ModuleNotFoundError"
+    assert told in done.stdout
+    assert [line["system"] for line in _lines(log)] == ["lightgbm by hand"]
+
+
+def test_a_system_that_is_unknown(tmp_path: Path) -> None:
+    """A misspelt system is refused before anything is measured, with the names of those that there are."""
+    done = _call("--systems", "autoglu", log=tmp_path / "log.jsonl")
+    assert done.returncode == 2
+    assert "'autoglu' is none of bankmlops, bankmlops log_loss, flaml log_loss" in done.stderr

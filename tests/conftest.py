@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite("contract.contract", "support")
 
@@ -25,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if not kept and name.startswith(FOREIGN) and name != "BANKMLOPS_LONG_TESTS":
             del os.environ[name]
     os.environ["BANKMLOPS_CONTAINER_ENGINE"] = "none"  # those who test containers name an engine
+    settings.register_profile("any machine", deadline=None)  # an example that takes long on a busy machine is no failure
+    settings.load_profile("any machine")
     # A shell that starts this in the background has it ignore Ctrl-C, and so would the commands under test.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

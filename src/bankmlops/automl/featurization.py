@@ -25,6 +25,8 @@ def apply_purposes(columns: Mapping[str, Array], featurization: Featurization, l
             kept[name] = _as_numbers(name, kept[name])
         elif purpose is ColumnPurpose.DATETIME:
             _check_dates(name, kept[name])
+        elif purpose is ColumnPurpose.TEXT:
+            _check_texts(name, kept[name])
     if featurization.mode is FeaturizationMode.OFF:
         for name in kept.keys() - {label_column}:
             _check_plain(name, kept[name])
@@ -40,6 +42,11 @@ def ignored_columns(columns: Mapping[str, Array], featurization: Featurization) 
 def categorical_columns(featurization: Featurization) -> tuple[str, ...]:
     """The columns whose values, numbers too, are categories."""
     return tuple(name for name, purpose in featurization.column_purposes.items() if purpose is ColumnPurpose.CATEGORICAL)
+
+
+def text_columns(featurization: Featurization) -> tuple[str, ...]:
+    """The columns whose texts are read for their words."""
+    return tuple(name for name, purpose in featurization.column_purposes.items() if purpose is ColumnPurpose.TEXT)
 
 
 def _as_numbers(name: str, array: Array) -> Array:
@@ -69,6 +76,11 @@ def _check_dates(name: str, array: Array) -> None:
     if row is not None:
         shown = repr(str(array[row]))[:40]
         raise InvalidRequestError(f"column {name!r}, row {row}: {shown} is no DateTime; {SHOWN} would serve")
+
+
+def _check_texts(name: str, array: Array) -> None:
+    if array.dtype.kind in _NUMBERS + _TRUTHS:
+        raise InvalidRequestError(f"column {name!r} holds {array.dtype}, which can't be Text; texts of several words would serve")
 
 
 def _check_plain(name: str, array: Array) -> None:

@@ -189,7 +189,10 @@ def _missing_values(table: _Examined) -> Finding:
     dates = {column.name for column in table.specification.columns if column.parts}
     if dates & table.missing.keys():
         action += "Missing dates are filled with the median of each of their parts. "
-    if table.missing.keys() - fills.keys() - dates:
+    read = {column.name for column in table.specification.columns if column.words}
+    if read & table.missing.keys():
+        action += "Missing texts have no words. "
+    if table.missing.keys() - fills.keys() - dates - read:
         action += "Missing texts belong to none of their column's categories."
     return Finding("Missing values", Status.DONE, f"Missing: {_named(shown)}.", action.strip(), tuple(table.missing))
 
@@ -212,6 +215,14 @@ def _dates(table: _Examined) -> Finding | None:
         return None
     shown = [f"{name} ({', '.join(parts)})" for name, parts in found.items()]
     return Finding("Dates", Status.DONE, f"Columns of dates: {_named(shown)}.", "Each part is a number of its own.", tuple(found))
+
+
+def _words(table: _Examined) -> Finding | None:
+    found = {column.name: len(column.words) for column in table.specification.columns if column.words}
+    if not found:
+        return None
+    shown = [f"{name} ({count} words)" for name, count in found.items()]
+    return Finding("Texts", Status.DONE, f"Columns of texts: {_named(shown)}.", "Each word is there or not.", tuple(found))
 
 
 def _dropped(table: _Examined) -> Finding:
@@ -317,6 +328,7 @@ _GUARDRAILS = (
     _missing_values,
     _high_cardinality,
     _dates,
+    _words,
     _dropped,
     _numbers_as_text,
     _duplicates,

@@ -31,10 +31,8 @@ def step_name(algorithm: str) -> str:
     return {VOTING_ENSEMBLE: ENSEMBLE_STEP, STACK_ENSEMBLE: STACK_STEP}.get(algorithm, algorithm.lower())
 
 
-def voting_classifier(
-    names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[str] | range
-) -> Any:
-    """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes' names, or their codes."""
+def voting_classifier(names: Sequence[str], members: Sequence[Any], weights: Sequence[float], classes: Sequence[Any]) -> Any:
+    """A `VotingClassifier` of members that were fitted before, on class codes; it answers the classes."""
     from sklearn.ensemble import VotingClassifier
     from sklearn.preprocessing import LabelEncoder
 
@@ -53,8 +51,8 @@ def averaged(name: str, fits: Sequence[Any], classes: int) -> Any:
     return voting_classifier([name] * len(fits), fits, [1 / len(fits)] * len(fits), range(classes))
 
 
-def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_estimator: Any, classes: Sequence[str]) -> Any:
-    """A `StackingClassifier` of members and a final estimator that were fitted before, on class codes; it answers names."""
+def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_estimator: Any, classes: Sequence[Any]) -> Any:
+    """A `StackingClassifier` of members and a final estimator that were fitted before, on class codes; it answers the classes."""
     from sklearn.ensemble import StackingClassifier
     from sklearn.preprocessing import LabelEncoder
 
@@ -69,7 +67,11 @@ def stacking_classifier(names: Sequence[str], members: Sequence[Any], final_esti
 
 
 def _named(names: Sequence[str], members: Sequence[Any]) -> list[tuple[str, Any]]:
-    return [(f"{index}-{name}", member) for index, (name, member) in enumerate(zip(names, members, strict=True))]
+    """Each as a pipeline, as Azure's ensembles have them: what prints a model walks the steps of their members."""
+    from sklearn.pipeline import Pipeline
+
+    pairs = enumerate(zip(names, members, strict=True))
+    return [(f"{index}-{name}", Pipeline([(step_name(name), member)])) for index, (name, member) in pairs]
 
 
 def _transformer(specification: FeatureSpecification) -> Any:
@@ -77,9 +79,10 @@ def _transformer(specification: FeatureSpecification) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    steps = [(column.name, _encoder(column), [column.name]) for column in specification.columns]
-    columns = ColumnTransformer(steps, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
-    transformer = Pipeline([("columns", columns), ("single_precision", FunctionTransformer(numpy.float32))])
+    columns = specification.columns
+    steps = [(column.name, _encoder(column), column.name if column.words else [column.name]) for column in columns]
+    encoders = ColumnTransformer(steps, remainder="drop", sparse_threshold=0, verbose_feature_names_out=False)
+    transformer = Pipeline([("columns", encoders), ("single_precision", FunctionTransformer(numpy.float32))])
     return transformer.fit(_example_frame(specification))
 
 
@@ -93,6 +96,8 @@ def _encoder(column: ColumnSpecification) -> Any:
         return make_pipeline(FunctionTransformer(numpy.float64), imputer)  # which takes no whole numbers where it saw others
     if column.parts:
         return _date_encoder(column)
+    if column.words:
+        return _word_encoder(column)
     categories: list[Any] = [float(value) for value in column.values] if column.kind.is_numeric else list(column.values)
     encoder = OneHotEncoder(categories=[categories], handle_unknown="ignore", sparse_output=False, dtype=numpy.float32)
     return make_pipeline(FunctionTransformer(numpy.float64), encoder) if column.kind.is_numeric else encoder
@@ -120,6 +125,17 @@ def _date_encoder(column: ColumnSpecification) -> Any:
     return make_pipeline(texts, moments, parts)
 
 
+def _word_encoder(column: ColumnSpecification) -> Any:
+    """scikit-learn's words of a text are those of `features.words`; a gap has none."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    texts = FunctionTransformer(methodcaller("astype", object))
+    whole = FunctionTransformer(methodcaller("fillna", ""))
+    return make_pipeline(texts, whole, CountVectorizer(vocabulary=list(column.words), binary=True))
+
+
 def _example_frame(specification: FeatureSpecification) -> Any:
     """One row with a value of each column's kind: all that fitting needs, since the specification holds what was learnt."""
     import pandas
@@ -129,6 +145,8 @@ def _example_frame(specification: FeatureSpecification) -> Any:
             return numpy.array([column.fill])
         if column.parts:
             return numpy.array(["2026-01-31"], dtype=object)
+        if column.words:
+            return numpy.array(column.words[:1], dtype=object)
         return numpy.array(column.values[:1], dtype=numpy.float64 if column.kind.is_numeric else object)
 
     return pandas.DataFrame({column.name: value(column) for column in specification.columns})

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.featurization import apply_purposes, categorical_columns, ignored_columns
+from bankmlops.automl.featurization import apply_purposes, categorical_columns, ignored_columns, text_columns
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, USUAL_FOLDS, assign_folds, choose_folds, held_out_folds
 from bankmlops.automl.sampling import sample_rows
 from bankmlops.errors import InvalidRequestError
@@ -65,6 +65,15 @@ class Table:
         return self.folds if len(held_out_folds(self.folds)) > 1 else assign_folds(self.labels, USUAL_FOLDS, 0)
 
     @cached_property
+    def classes(self) -> tuple[Any, ...]:
+        """The specification's classes as the label column has them: as numbers, truths or texts."""
+        kind = self.columns[self.specification.label_column].dtype.kind
+        names = self.specification.classes
+        if kind == "b":
+            return tuple(name == "True" for name in names)
+        return tuple(map(int, names)) if kind in "iu" else tuple(map(float, names)) if kind == "f" else names
+
+    @cached_property
     def judged(self) -> str:
         """In words, which rows the scores are of."""
         folds = held_out_folds(self.folds)
@@ -112,7 +121,8 @@ def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None =
 
 
 def _specification(columns: Columns, ignored: tuple[str, ...], config: AutoMLConfig) -> FeatureSpecification:
-    specification = fit(columns, config.dataset.label_column, categorical_columns(config.featurization))
+    featurization = config.featurization
+    specification = fit(columns, config.dataset.label_column, categorical_columns(featurization), text_columns(featurization))
     where = f"label {config.dataset.label_column!r}"
     if len(specification.classes) < 2:
         raise InvalidRequestError(f"{where}: a single class; at least two would serve")

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
+from bankmlops.features.specification import reader_of
 
 Array = numpy.ndarray[Any, Any]
 UNKNOWN, BAD = -1, -2
@@ -37,8 +38,8 @@ class Categories:
 
 
 @dataclass(frozen=True, slots=True)
-class Dates:
-    """float32 [rows, parts] for the matrix columns from `position` on, gaps filled."""
+class Texts:
+    """float32 [rows, width] for the matrix columns from `position` on: what was read in dates and other texts, gaps filled."""
 
     position: int
     values: Array
@@ -48,7 +49,7 @@ class Dates:
 class Prepared:
     """A chunk's columns. `bad` is, for each column at fault, which rows are; the columns are in the specification's order."""
 
-    parts: tuple[Numbers | Categories | Dates, ...]
+    parts: tuple[Numbers | Categories | Texts, ...]
     bad: Mapping[str, Array]
 
 
@@ -56,15 +57,15 @@ def prepare(specification: FeatureSpecification, columns: Mapping[str, pa.Array]
     """Read the specification's columns. Raises `InvalidRequestError` for a column whose very type can't serve."""
     positions = {name: codes for name, _, codes in specification.category_positions}
     numbered = {name: codes for name, _, codes in specification.number_positions}
-    parts: list[Numbers | Categories | Dates] = []
+    parts: list[Numbers | Categories | Texts] = []
     bad: dict[str, Array] = {}
     for column, offset in zip(specification.columns, specification.offsets, strict=True):
         if column.is_numeric:
             values, faults = _numbers(column, columns[column.name])
             parts.append(Numbers(offset, values))
-        elif column.parts:
-            values, faults = _dates(column, columns[column.name])
-            parts.append(Dates(offset, values))
+        elif column.is_read:
+            values, faults = _texts(column, columns[column.name])
+            parts.append(Texts(offset, values))
         else:
             array = columns[column.name]
             if column.kind.is_numeric:
@@ -86,7 +87,7 @@ def fill(matrix: Array, prepared: Prepared, first: int, last: int) -> None:
         if isinstance(part, Numbers):
             matrix[:, part.position] = part.values[first:last]
             continue
-        if isinstance(part, Dates):
+        if isinstance(part, Texts):
             matrix[:, part.position : part.position + part.values.shape[1]] = part.values[first:last]
             continue
         codes = part.codes[first:last]
@@ -135,11 +136,12 @@ def _judged(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array,
     return exact, values, faults
 
 
-def _dates(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
-    """The float32 parts, and which dates can't be read."""
-    encoded = _encoded(column, array)
-    found = [None if text is None else column.date_numbers(text) for text in encoded.dictionary.to_pylist()]
-    table = numpy.array([*(column.fills if numbers is None else numbers for numbers in found), column.fills], dtype=numpy.float32)
+def _texts(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
+    """The float32 numbers, and which texts can't be read."""
+    encoded, read = _encoded(column, array), reader_of(column)
+    gap = read(None)
+    found = [None if text is None else read(text) for text in encoded.dictionary.to_pylist()]
+    table = numpy.array([*(gap if numbers is None else numbers for numbers in found), gap], dtype=numpy.float32)
     indices = _indices(encoded)
     return table[indices], numpy.array([*(numbers is None for numbers in found), not column.nullable])[indices]
 

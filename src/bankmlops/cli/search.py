@@ -66,6 +66,9 @@ class Search:
     categorical_columns: Annotated[
         str, typer.Option("--categorical-columns", metavar="A,B", help="Take these for categories, though they hold numbers.")
     ] = ""
+    text_columns: Annotated[
+        str, typer.Option("--text-columns", metavar="A,B", help="Read these for their words, though each text may differ.")
+    ] = ""
     positive_label: Annotated[
         str | None, typer.Option("--positive-label", metavar="CLASS", help="The class that binary metrics and curves are of.")
     ] = None
@@ -120,13 +123,18 @@ class Search:
 
     @property
     def _featurization(self) -> Featurization:
-        numeric, categorical = names_of(self.numeric_columns), names_of(self.categorical_columns)
-        if both := [name for name in numeric if name in categorical]:
-            raise InvalidRequestError(f"column {both[0]!r} is in --numeric-columns and --categorical-columns; give one of both")
-        purposes = {
-            **dict.fromkeys(numeric, ColumnPurpose.NUMERIC),
-            **dict.fromkeys(categorical, ColumnPurpose.CATEGORICAL),
+        options = {
+            "--numeric-columns": (self.numeric_columns, ColumnPurpose.NUMERIC),
+            "--categorical-columns": (self.categorical_columns, ColumnPurpose.CATEGORICAL),
+            "--text-columns": (self.text_columns, ColumnPurpose.TEXT),
         }
+        purposes: dict[str, ColumnPurpose] = {}
+        asked: dict[str, str] = {}
+        for option, (names, purpose) in options.items():
+            for name in names_of(names):
+                if name in purposes and purposes[name] is not purpose:
+                    raise InvalidRequestError(f"column {name!r} is in {asked[name]} and {option}; give one of both")
+                purposes[name], asked[name] = purpose, option
         return Featurization(self.featurization, names_of(self.drop_columns), purposes)
 
 

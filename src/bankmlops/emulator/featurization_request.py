@@ -13,6 +13,7 @@ _PURPOSES = {
     "Categorical": ColumnPurpose.CATEGORICAL,
     "CategoricalHash": ColumnPurpose.CATEGORICAL,
     "DateTime": ColumnPurpose.DATETIME,
+    "Text": ColumnPurpose.TEXT,
     "Ignore": ColumnPurpose.IGNORE,
 }
 _WITHOUT_EQUIVALENT = ("blocked_transformers", "transformer_params", "dataset_language", "prediction_transform_type")

@@ -13,6 +13,7 @@ from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import PARTS, are_dates, parts_of
 from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import texts_of
+from bankmlops.features.words import telling_words
 
 Array = numpy.ndarray[Any, Any]
 
@@ -30,18 +31,25 @@ _KINDS = {
 }
 
 
-def fit(columns: Mapping[str, Array], label_column: str, categorical: Collection[str] = ()) -> FeatureSpecification:
+def fit(
+    columns: Mapping[str, Array], label_column: str, categorical: Collection[str] = (), text: Collection[str] = ()
+) -> FeatureSpecification:
     """Learn the specification of `columns` (name -> 1-d array of float, int, bool, or object of str and None; label included).
 
     A missing number is filled with the median. A categorical column is one-hot over its categories, the most frequent where
     there are more than `MAXIMUM_CATEGORIES`; the numbers of those in `categorical` are categories too. A column of nothing but
-    dates has a column of the matrix for each part of a date that differs, unless it is in `categorical`. Constants and
-    identifiers are left out. Raises `InvalidRequestError`.
+    dates has a column of the matrix for each part of a date that differs, unless it is in `categorical`. A column in `text` has
+    one for each of the words that divide its rows most evenly. Constants and identifiers are left out. Raises
+    `InvalidRequestError`.
     """
     if label_column not in columns:
         raise InvalidRequestError(f"no label column {label_column!r}; the columns are {', '.join(columns)}")
     classes = sorted({text for text in texts_of(columns[label_column]) if text is not None})
-    fitted = {name: _fit_column(name, array, name in categorical) for name, array in columns.items() if name != label_column}
+    fitted = {
+        name: _fit_words(name, array) if name in text else _fit_column(name, array, name in categorical)
+        for name, array in columns.items()
+        if name != label_column
+    }
     used = tuple(column for column in fitted.values() if column is not None)
     if not used:
         raise InvalidRequestError("no column to learn from: each is constant, an identifier or the label")
@@ -59,6 +67,14 @@ def _fit_column(name: str, array: Array, as_categories: bool) -> ColumnSpecifica
     if kind is ColumnKind.STRING and not as_categories and are_dates(counts):
         return _fit_dates(name, counts)
     return _fit_categories(name, kind, counts)
+
+
+def _fit_words(name: str, array: Array) -> ColumnSpecification | None:
+    if _KINDS.get(array.dtype.kind) is not ColumnKind.STRING:
+        raise InvalidRequestError(f"column {name!r}: {array.dtype} where text would serve")
+    texts = texts_of(array)
+    words = telling_words(texts)
+    return ColumnSpecification(name, ColumnKind.STRING, nullable=None in texts, words=words) if words else None
 
 
 def _fit_dates(name: str, counts: Counter[str | None]) -> ColumnSpecification | None:

@@ -70,9 +70,10 @@ class DataProfile:
 def profile_of(specification: FeatureSpecification, columns: Mapping[str, Array]) -> DataProfile:
     """The profile of the specification's columns; `columns` are name -> 1-d array, as training takes them.
 
+    Texts that are read for their words have none: hardly two are alike.
     Of a long table it is that of `MAXIMUM_ROWS` rows at most, evenly spaced.
     """
-    known = [column for column in specification.columns if column.name in columns]
+    known = [column for column in specification.columns if column.name in columns and not column.words]
     rows = len(columns[known[0].name]) if known else 0
     step = max(math.ceil(rows / MAXIMUM_ROWS), 1)
     sample = {column.name: columns[column.name][::step].tolist() for column in known}

@@ -13,7 +13,7 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import SHOWN
-from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification
+from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification, Reader, reader_of
 from bankmlops.features.text import shown
 from bankmlops.features.transform import Matrix, filled
 from bankmlops.types import UnknownCategories
@@ -70,8 +70,8 @@ def _row_values(specification: FeatureSpecification, row: Row) -> list[float]:
         code = numbered.get(_category(row[name], types), -1)
         if code >= 0:
             values[code] = 1.0
-    for column, types, position in specification.date_positions:
-        values[position : position + column.width] = _date_numbers(column, row[column.name], types)
+    for name, types, columns, read in specification.read_positions:
+        values[columns] = _numbers_of(row[name], types, read)
     if len(row) != len(specification.columns) and not row.keys() <= specification.known:
         raise KeyError
     return values
@@ -84,8 +84,8 @@ def _whole(value: object) -> float:
     raise TypeError
 
 
-def _date_numbers(column: ColumnSpecification, value: Any, types: Set[type]) -> tuple[float, ...]:
-    numbers = column.date_numbers(value) if type(value) in types else None
+def _numbers_of(value: Any, types: Set[type], read: Reader) -> tuple[float, ...]:
+    numbers = read(value) if type(value) in types else None
     if numbers is None:
         raise TypeError
     return numbers
@@ -165,8 +165,8 @@ def _at(index: int, name: str, what: str) -> InvalidRequestError:
 
 
 def _fits(column: ColumnSpecification, value: object) -> bool:
-    if column.parts:
-        return type(value) in column.json_types and column.date_numbers(value) is not None  # type: ignore[arg-type]
+    if column.is_read:
+        return type(value) in column.json_types and reader_of(column)(value) is not None  # type: ignore[arg-type]
     if type(value) in column.json_types:
         return not column.kind.is_numeric or value is None or _is_float32(value)
     return column.kind is ColumnKind.INTEGER and type(value) is float and value.is_integer() and _is_float32(value)

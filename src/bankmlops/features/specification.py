@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import PARTS, parts_of
+from bankmlops.features.words import presence
 
 FORMAT = 1
 _LARGEST = float(numpy.finfo(numpy.float32).max)
+Reader = Callable[[str | None], tuple[float, ...] | None]
 
 
 class ColumnKind(StrEnum):
@@ -48,7 +50,7 @@ class ColumnSpecification:
     Where numbers are taken for categories, `categories` are their texts in the order of the numbers, which are float64.
     `nullable` says whether training saw a gap in it, or that nobody knows; `minimum` and `maximum` are of the numbers that
     training saw, None where nobody knows. A column of dates has `parts` instead, those of `dates.PARTS` that differ among its
-    rows, and the `fills` of a missing date.
+    rows, and the `fills` of a missing date; one of texts that are read has the `words` that are looked for, sorted.
     """
 
     name: str
@@ -60,16 +62,22 @@ class ColumnSpecification:
     maximum: float | None = None
     parts: tuple[str, ...] = ()
     fills: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
 
     @property
     def is_numeric(self) -> bool:
-        """Whether it fills one column of the matrix with its numbers (otherwise one for each category or part of a date)."""
+        """Whether it fills one column of the matrix with its numbers (else one for each category, part of a date or word)."""
         return self.kind.is_numeric and not self.categories
+
+    @property
+    def is_read(self) -> bool:
+        """Whether each of its texts is read, as a date or for its words; others are known or unknown as they stand."""
+        return bool(self.parts or self.words)
 
     @property
     def width(self) -> int:
         """How many columns of the matrix it fills."""
-        return 1 if self.is_numeric else len(self.categories) + len(self.parts)
+        return 1 if self.is_numeric else len(self.categories) + len(self.parts) + len(self.words)
 
     @property
     def values(self) -> tuple[str | bool | float, ...]:
@@ -81,7 +89,7 @@ class ColumnSpecification:
     @property
     def holds_booleans(self) -> bool:
         """Whether it is a boolean column, or one with gaps, which is fitted as text."""
-        return not self.kind.is_numeric and not self.parts and set(self.categories) <= {"False", "True"}
+        return not self.kind.is_numeric and not self.is_read and set(self.categories) <= {"False", "True"}
 
     @property
     def json_types(self) -> Set[type]:
@@ -91,21 +99,12 @@ class ColumnSpecification:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each of its matrix columns: `age`, `job=admin.`, or `when.year`."""
+        """The name of each of its matrix columns: `age`, `job=admin.`, `when.year`, or `note~refund`."""
         if self.is_numeric:
             return (self.name,)
+        if self.words:
+            return tuple(f"{self.name}~{word}" for word in self.words)
         return (*(f"{self.name}={category}" for category in self.categories), *(f"{self.name}.{part}" for part in self.parts))
-
-    def date_numbers(self, text: str | None) -> tuple[float, ...] | None:
-        """The matrix columns of a date; None where the text is none."""
-        if text is None:
-            return self.fills
-        found = parts_of(text)
-        return None if found is None else tuple(float(found[place]) for place in self._places)
-
-    @property
-    def _places(self) -> tuple[int, ...]:
-        return tuple(PARTS.index(part) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ class FeatureSpecification:
         pairs = [
             (column, offset)
             for column, offset in zip(self.columns, self.offsets, strict=True)
-            if not column.kind.is_numeric and not column.parts
+            if not column.kind.is_numeric and not column.is_read
         ]
         return tuple((column.name, column.json_types, _positions(column, offset)) for column, offset in pairs)
 
@@ -176,10 +175,12 @@ class FeatureSpecification:
         )
 
     @cached_property
-    def date_positions(self) -> tuple[tuple[ColumnSpecification, Set[type], int], ...]:
-        """Each column of dates, the types that JSON gives it, and the first of its matrix columns."""
-        pairs = zip(self.columns, self.offsets, strict=True)
-        return tuple((column, column.json_types, offset) for column, offset in pairs if column.parts)
+    def read_positions(self) -> tuple[tuple[str, Set[type], slice, Reader], ...]:
+        """Name of each column whose texts are read, the types that JSON gives it, its matrix columns, and what reads a text."""
+        pairs = [(column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if column.is_read]
+        return tuple(
+            (column.name, column.json_types, slice(offset, offset + column.width), reader_of(column)) for column, offset in pairs
+        )
 
     @cached_property
     def known(self) -> Set[str]:
@@ -220,6 +221,20 @@ class FeatureSpecification:
             raise InvalidRequestError(f"feature specification: not readable ({type(error).__name__}: {error})") from error
 
 
+def reader_of(column: ColumnSpecification) -> Reader:
+    """What makes matrix columns of one of its texts, or of a gap; None from it says that a text is no date where one must be."""
+    if column.words:
+        return partial(presence, places={word: place for place, word in enumerate(column.words)})
+    return partial(_date_numbers, places=tuple(PARTS.index(part) for part in column.parts), fills=column.fills)
+
+
+def _date_numbers(text: str | None, places: tuple[int, ...], fills: tuple[float, ...]) -> tuple[float, ...] | None:
+    if text is None:
+        return fills
+    found = parts_of(text)
+    return None if found is None else tuple(float(found[place]) for place in places)
+
+
 def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | bool | None, int]:
     positions: dict[str | bool | None, int] = {text: offset + index for index, text in enumerate(column.categories)}
     if column.holds_booleans:
@@ -238,6 +253,8 @@ def _column_to_dict(column: ColumnSpecification) -> dict[str, object]:
         return content | {"fill": column.fill, "minimum": column.minimum, "maximum": column.maximum}
     if column.parts:
         return content | {"parts": dict(zip(column.parts, column.fills, strict=True))}
+    if column.words:
+        return content | {"words": list(column.words)}
     return content | {"categories": list(column.categories)}
 
 
@@ -259,10 +276,19 @@ def _column_from_dict(content: Mapping[str, Any]) -> ColumnSpecification:
         if kind is not ColumnKind.STRING or not fills or not fills.keys() <= set(PARTS):
             raise ValueError("no parts of a date")
         return ColumnSpecification(name, kind, nullable=nullable, parts=tuple(fills), fills=tuple(fills.values()))
+    if "words" in content:
+        return ColumnSpecification(name, kind, nullable=nullable, words=_words(kind, content["words"]))
     categories = tuple(str(text) for text in content["categories"])
     if kind.is_numeric and not (categories and all(_float32(text) is not None for text in categories)):
         raise ValueError("no categories")
     return ColumnSpecification(name, kind, categories=categories, nullable=nullable)
+
+
+def _words(kind: ColumnKind, content: list[str]) -> tuple[str, ...]:
+    words = tuple(str(word) for word in content)
+    if kind is not ColumnKind.STRING or not words or len(set(words)) < len(words):
+        raise ValueError("no words of a text")
+    return words
 
 
 def _float32(value: Any) -> float:

@@ -10,7 +10,7 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import SHOWN
-from bankmlops.features.specification import ColumnSpecification, FeatureSpecification
+from bankmlops.features.specification import FeatureSpecification, Reader
 from bankmlops.features.text import shown, texts_of
 
 Array = numpy.ndarray[Any, Any]
@@ -31,18 +31,20 @@ def matrix_from_columns(specification: FeatureSpecification, columns: Mapping[st
         _mark(matrix, map(positions.get, texts_of(columns[name]), repeat(-1)))
     for name, _, numbered in specification.number_positions:
         _mark(matrix, map(numbered.get, _wide_numbers(name, columns[name]).tolist(), repeat(-1)))
-    for column, _, position in specification.date_positions:
-        matrix[:, position : position + column.width] = _dates(column, columns[column.name])
+    for name, _, places, read in specification.read_positions:
+        matrix[:, places] = _read(name, columns[name], read)
     return filled(specification, matrix)
 
 
-def _dates(column: ColumnSpecification, array: Array) -> Array:
+def _read(name: str, array: Array, read: Reader) -> Array:
     texts = texts_of(array)
-    numbers = {text: column.date_numbers(text) for text in set(texts)}
-    if None in numbers.values():
-        row = next(row for row, text in enumerate(texts) if numbers[text] is None)
-        raise InvalidRequestError(f"column {column.name!r}, row {row}: {shown(texts[row])} where {SHOWN} would serve")
-    return numpy.array([numbers[text] for text in texts], dtype=numpy.float32).reshape(len(texts), column.width)
+    numbered: dict[str | None, int] = {}
+    indices = [numbered.setdefault(text, len(numbered)) for text in texts]
+    numbers = [read(text) for text in numbered]
+    if None in numbers:
+        row = next(row for row, index in enumerate(indices) if numbers[index] is None)
+        raise InvalidRequestError(f"column {name!r}, row {row}: {shown(texts[row])} where {SHOWN} would serve")
+    return numpy.array(numbers, dtype=numpy.float32)[indices] if texts else numpy.zeros((0, 1), dtype=numpy.float32)
 
 
 def _mark(matrix: Matrix, positions: Iterable[int]) -> None:

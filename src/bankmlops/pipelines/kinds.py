@@ -67,8 +67,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "guardrails": Kind(
             _inputs({"dataset": InputType.DATASET}, refuse=InputType.LIST),
-            ("dataset", "alerts", "report"),
+            ("dataset", "alerts", "report", "page"),
             "examine the table, and stop at findings named in refuse",
+            revision=2,
         ),
         "automl": Kind(
             _inputs(

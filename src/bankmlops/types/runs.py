@@ -38,6 +38,7 @@ class ColumnPurpose(StrEnum):
     NUMERIC = "Numeric"
     CATEGORICAL = "Categorical"
     DATETIME = "DateTime"
+    TEXT = "Text"
     IGNORE = "Ignore"
 
 

@@ -13,6 +13,8 @@ import numpy
 import onnx
 import pandas
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bankmlops.automl import export, pipeline
 from bankmlops.automl.algorithms import ALGORITHM_NAMES, algorithm_named
@@ -20,8 +22,16 @@ from bankmlops.automl.bundle import write_bundle
 from bankmlops.automl.metrics import predicted_codes
 from bankmlops.automl.parity import PARITY_LIMIT
 from bankmlops.automl.stacking import fit_meta_learner
-from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.features import (
+    ColumnKind,
+    ColumnSpecification,
+    FeatureSpecification,
+    encode_labels,
+    fit,
+    matrix_from_columns,
+)
 from bankmlops.features.profile import DataProfile
+from bankmlops.features.words import words_of
 from bankmlops.scoring.bundle import load_bundle
 from unit.automl.tables import columns
 
@@ -119,13 +129,35 @@ def _dates(rows: int) -> Array:
     return numpy.array([text if row % 11 else None for row, text in enumerate(texts)], dtype=object)
 
 
+def _notes(rows: int) -> Array:
+    texts = [f"Word{row % 7} and word{row % 5}, ΑΣ no {row} straße İstanbul{row % 3}" for row in range(rows)]
+    return numpy.array([text if row % 13 else None for row, text in enumerate(texts)], dtype=object)
+
+
+@given(st.lists(st.none() | st.text(max_size=30), min_size=2, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_words_are_scikit_learn_s(texts: list[str | None]) -> None:
+    """Of any texts the pickled transformer finds the words that the specification finds."""
+    table = {"note": numpy.array(texts, dtype=object), "y": numpy.array(["no", "yes"] * 4, dtype=object)[: len(texts)]}
+    words = sorted({word for text in texts if text for word in words_of(text)}) or ["none"]
+    specification = FeatureSpecification(
+        (ColumnSpecification("note", ColumnKind.STRING, words=tuple(words)),), "y", ("no", "yes")
+    )
+    transformer = pipeline.build_pipeline(specification, "none", "passthrough").named_steps["datatransformer"]
+    made = transformer.transform(pandas.DataFrame({"note": pandas.Series(texts, dtype=object)}))
+    assert made.tobytes() == matrix_from_columns(specification, table).tobytes()
+
+
 def test_the_pipeline_makes_the_very_matrix(tmp_path: Path) -> None:
-    """The pickled transformer's matrix is the specification's, byte for byte: gaps, unknown categories, numbers as categories."""
-    specification = fit(columns(400, 2) | {"half": columns(400, 2)["whole"] / 2, "when": _dates(400)}, "y", ["whole", "half"])
+    """The pickled transformer's matrix is the specification's, byte for byte: gaps, unknown categories, dates, words."""
+    seen = columns(400, 2) | {"half": columns(400, 2)["whole"] / 2, "when": _dates(400), "note": _notes(400)}
+    specification = fit(seen, "y", ["whole", "half"], ["note"])
     other = columns(100, 2, seed=9)
     other["text"][:5] = "never seen"
     other["half"] = numpy.where(other["flag"], numpy.nan, other["whole"] / 2)
     other["whole"][:5] = 1000
+    other["note"] = _notes(100)
+    other["note"][:4] = [None, "", "ΑΣ İstanbul Straße, naïve_1!", "word1 WORD2\nword3"]
     other["when"] = _dates(100)
     other["when"][:4] = [None, "9999-12-31", "0001-01-01 00:00:01", "2026-01-31T23:30:00-0230"]
     frame = pandas.DataFrame({name: values for name, values in other.items() if name != "y"})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
+import numpy
 import pandas
 import psutil
 import pytest
@@ -46,6 +49,7 @@ class Finished:
     told: Told
     outputs: Path
     seconds: float
+    slowness: float  # how many times as long as on a machine of its own the run took for what it had to do
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +57,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     outputs = tmp_path_factory.mktemp("run") / "outputs"
     told = Told()
     table = columns(ROWS, 2)
-    started = time.monotonic()
+    started, before = time.monotonic(), _processor()
     outcome = run_automl(table, config(table), outputs, told, seconds=SECONDS)
-    return Finished(outcome, told, outputs, time.monotonic() - started)
+    seconds, (ran, waited) = time.monotonic() - started, _processor() - before
+    return Finished(outcome, told, outputs, seconds, (ran + waited) / ran)
+
+
+def _processor() -> numpy.ndarray[Any, Any]:
+    """Seconds for which this thread ran, and for which it could have run and others did: Linux counts them, elsewhere nobody."""
+    counts = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    if not counts.exists():
+        return numpy.array([time.thread_time(), 0.0])
+    return numpy.array(counts.read_text().split()[:2], dtype=float) / 1e9
 
 
 def test_it_keeps_its_time(finished: Finished) -> None:
-    """The run ends within its seconds, give or take five; and it leaves no process."""
-    assert finished.seconds <= SECONDS + 5
+    """The run ends within its seconds, give or take five, or more where others keep the processor; and it leaves no process."""
+    assert finished.seconds <= SECONDS + 5 * finished.slowness
     assert not psutil.Process().children(recursive=True)
 
 

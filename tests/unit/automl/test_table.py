@@ -10,6 +10,7 @@ import pytest
 
 from bankmlops.automl import sampling
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, choose_folds, held_out_folds, hold_out
+from bankmlops.automl.guardrails import examine
 from bankmlops.automl.table import Table, prepare
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import ColumnKind, ColumnSpecification, matrix_from_rows
@@ -157,9 +158,28 @@ def test_dates() -> None:
         column(ColumnPurpose.DATETIME)
 
 
+def test_texts() -> None:
+    """Texts of which hardly two are alike are left out, and read for their words where the purpose is Text."""
+    note = numpy.array([f"row {row} is {'paid' if row % 3 else 'due'}" for row in range(ROWS)], dtype=object)
+    table = {**TABLE, "text": note}
+    assert "text" in prepare(table, config(table)).specification.dropped
+    asked = prepare(table, config(table, featurization=Featurization(column_purposes={"text": ColumnPurpose.TEXT})))
+    (column,) = [column for column in asked.specification.columns if column.name == "text"]
+    assert {"paid", "due"} <= set(column.words)
+    paid = asked.matrix[:, asked.specification.names.index("text~paid")]
+    assert paid.tolist() == [float(bool(row % 3)) for row in range(ROWS)]
+    (finding,) = [found for found in examine(asked.columns, asked.specification, asked.labels).findings if found.name == "Texts"]
+    assert finding.columns == ("text",)
+
+
 @pytest.mark.parametrize(
     ("name", "purpose", "message"),
-    [("flag", ColumnPurpose.NUMERIC, "true and false"), ("whole", ColumnPurpose.DATETIME, "can't be DateTime")],
+    [
+        ("flag", ColumnPurpose.NUMERIC, "true and false"),
+        ("whole", ColumnPurpose.DATETIME, "can't be DateTime"),
+        ("whole", ColumnPurpose.TEXT, "can't be Text"),
+        ("flag", ColumnPurpose.TEXT, "can't be Text"),
+    ],
 )
 def test_a_purpose_that_a_column_can_not_have(name: str, purpose: ColumnPurpose, message: str) -> None:
     """What can't be taken so is refused in one line."""

@@ -116,6 +116,24 @@ def test_same_judgement_and_same_bytes(rows: list[dict[str, Any]], text: bool) -
             assert judged.tobytes() == matrix[index].tobytes()
 
 
+@given(
+    st.lists(st.none() | st.text(max_size=12) | st.sampled_from(["a Good day", "good"]), min_size=1, max_size=8), st.booleans()
+)
+@settings(max_examples=50, deadline=None)
+def test_words_are_the_same(texts: list[str | None], nullable: bool) -> None:
+    """Texts read for their words make the service's matrix, encoded or not; a gap is at fault where training saw none."""
+    column = ColumnSpecification("note", ColumnKind.STRING, nullable=nullable, words=("day", "good"))
+    specification = FeatureSpecification((column,), "y", ("no", "yes"))
+    expected = matrix_from_rows(specification, [{"note": text if nullable else text or ""} for text in texts])
+    for array in (pa.array(texts, pa.string()), pa.array(texts, pa.string()).dictionary_encode()):
+        prepared = prepare(specification, {"note": array})
+        matrix = numpy.full((len(texts), 2), numpy.nan, dtype=numpy.float32)
+        fill(matrix, prepared, 0, len(texts))
+        assert matrix.tobytes() == expected.tobytes()
+        faulty = prepared.bad.get("note", numpy.zeros(len(texts), dtype=bool))
+        assert faulty.tolist() == [text is None and not nullable for text in texts]
+
+
 @pytest.mark.parametrize(
     ("column", "array"),
     [("age", [True]), ("rate", [["a"]]), ("job", [3]), ("job", [b"x"]), ("owner", [1.5])],

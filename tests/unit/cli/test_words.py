@@ -15,6 +15,7 @@ from bankmlops.errors import NotFoundError
 from bankmlops.types import (
     ColumnPurpose,
     DataSource,
+    Device,
     Endpoint,
     EndpointState,
     Featurization,
@@ -23,6 +24,7 @@ from bankmlops.types import (
     PublishedPipeline,
     Run,
     RunStatus,
+    StreamDrift,
     UnknownCategories,
 )
 from support.http_server import Answer, Asked, LocalServer, serving
@@ -56,12 +58,45 @@ def test_synthesize(command: Command) -> None:
     assert len(Path("bank.csv").read_text().splitlines()) == 61
 
 
+@pytest.mark.parametrize("drift", list(StreamDrift))
+def test_synthesize_a_stream(command: Command, drift: StreamDrift) -> None:
+    """Rows and labels go to two files, which have the same ids; how the world changes, and how late labels are, is said."""
+    done = command("data", "synthesize", "--rows", 60, "--seed", 1, "--drift", drift, "--label-delay", 5, "s.csv", "--json")
+    assert done.code == 0, done.err
+    expected = {"file": "s.csv", "rows": 60, "seed": 1, "synthetic": True, "labels": "s.labels.csv"}
+    assert done.document == {**expected, "drift": str(drift), "label_delay": 5.0}
+    rows, labels = ([line.split(",") for line in Path(name).read_text().splitlines()] for name in ("s.csv", "s.labels.csv"))
+    assert labels[0] == ["request_id", "time", "y"]
+    assert len(rows) == len(labels) == 61
+    assert "y" not in rows[0]
+    place = rows[0].index("request_id")
+    assert {row[place] for row in rows[1:]} == {row[0] for row in labels[1:]}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--drift", "sideways", "s.csv"), "sideways"),
+        (("--drift", "sudden", "--labels", "s.csv", "s.csv"), "can't be one file"),
+        (("--drift", "sudden", "--label-delay", "-1", "s.csv"), "label delay -1"),
+        (("--drift", "sudden", "--rows", "0", "s.csv"), "rows"),
+        (("--drift", "sudden", "s.xlsx"), "s.xlsx"),
+    ],
+)
+def test_a_stream_that_can_not_be_made(command: Command, words: tuple[str, ...], message: str) -> None:
+    """It is refused in a line, and no file is left."""
+    done = command("data", "synthesize", *words)
+    assert done.code == 2, done.err
+    assert message in done.err
+    assert list(Path().iterdir()) == []
+
+
 def test_automl_run(command: Command, backend: MemoryBackend) -> None:
     """Every option of a search reaches the configuration; the winner is printed with its metrics, best known by Azure's names."""
     done = command(
         *("automl", "run", "--dataset", "bank", "--dataset-version", "7", "--minutes", "2.5", "--metric", "AUC_weighted"),
         *("--experiment", "mine", "--allowed-models", "LightGBM, XGBoostClassifier", "--blocked-models", "RandomForest"),
-        *("--cv", "3", "--concurrent", "2", "--seed", "9", "--no-voting-ensemble"),
+        *("--cv", "3", "--concurrent", "2", "--seed", "9", "--no-voting-ensemble", "--device", "cpu", "--enable-dnn"),
     )
     assert done.code == 0, done.err
     (config,) = backend.calls
@@ -69,6 +104,7 @@ def test_automl_run(command: Command, backend: MemoryBackend) -> None:
     assert (config.primary_metric, config.experiment_name, config.n_cross_validations) == ("AUC_weighted", "mine", 3)
     assert (config.allowed_models, config.blocked_models) == (("LightGBM", "XGBoostClassifier"), ("RandomForest",))
     assert (config.max_concurrent_iterations, config.random_seed, config.enable_voting_ensemble) == (2, 9, False)
+    assert (config.device, config.enable_dnn) == (Device.CPU, True)
     assert "VotingEnsemble" in done.out
     assert "AUC_weighted" in done.out
     assert "0.9161" in done.out
@@ -84,6 +120,8 @@ def test_automl_settings(command: Command, backend: MemoryBackend) -> None:
             "age",
             "--categorical-columns",
             "day",
+            "--text-columns",
+            "note",
             "--positive-label",
             "no",
             "--stack-ensemble",
@@ -96,7 +134,7 @@ def test_automl_settings(command: Command, backend: MemoryBackend) -> None:
     assert (config.iterations, config.iteration_timeout_minutes, config.experiment_exit_score) == (9, 0.5, 0.92)
     assert (config.enable_early_stopping, config.positive_label, config.model_explainability) == (False, "no", False)
     assert (config.validation_dataset.name, config.validation_dataset.version) == ("other", "3")
-    purposes = {"age": ColumnPurpose.NUMERIC, "day": ColumnPurpose.CATEGORICAL}
+    purposes = {"age": ColumnPurpose.NUMERIC, "day": ColumnPurpose.CATEGORICAL, "note": ColumnPurpose.TEXT}
     assert config.featurization == Featurization(drop_columns=("id", "when"), column_purposes=purposes)
     assert config.enable_stack_ensemble
     assert config.enable_dnn

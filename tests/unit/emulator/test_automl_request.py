@@ -53,6 +53,14 @@ def test_iterations_are_without_the_ensembles(asked: int, stack: bool, tried: in
     assert _config(iterations=asked, enable_stack_ensembling=stack).iterations == tried
 
 
+@pytest.mark.parametrize(
+    ("asked", "scale", "taken"), [(20, 0.1, 2), (5, 0.02, 0.5), (0.2, 0.02, 0.2), (5, 1.0, 5), (None, 0.1, None)]
+)
+def test_the_time_of_an_iteration(asked: float | None, scale: float, taken: float | None) -> None:
+    """It is scaled as the run's is, but not to less than a trial may need, and never to more than was asked for."""
+    assert _config(scale, iteration_timeout_minutes=asked).iteration_timeout_minutes == taken
+
+
 def test_a_validation_dataset() -> None:
     """Training and validation data are told apart, whichever comes first in what the SDK escaped."""
     first = data_prep(TRAINING).replace(
@@ -67,11 +75,11 @@ def test_a_validation_dataset() -> None:
 
 def test_what_is_passed_over() -> None:
     """What the backend does without is named: settings of columns that it has no like of, and a share beside folds."""
-    featurization = {"_transformer_params": {"Imputer": [[["age"], {}]]}, "_column_purposes": {"age": "Text"}}
+    featurization = {"_transformer_params": {"Imputer": [[["age"], {}]]}, "_column_purposes": {"age": "Hashes"}}
     asked = settings(featurization=featurization, n_cross_validations=3, validation_size=0.1)
     assert passed_over(asked, data_prep(TRAINING)) == [
         "featurization: transformer_params is not emulated, and is passed over",
-        "featurization: purpose Text of column age is not emulated, and is passed over",
+        "featurization: purpose Hashes of column age is not emulated, and is passed over",
         "validation_size beside n_cross_validations is not emulated, and is passed over",
     ]
 

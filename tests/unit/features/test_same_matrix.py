@@ -18,6 +18,7 @@ from bankmlops.datasets import columns_of
 from bankmlops.datasets.synthetic_bank import bank_rows
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification, fit, matrix_from_columns, matrix_from_rows
+from bankmlops.features.profile import profile_of
 from bankmlops.types import UnknownCategories
 
 Row = dict[str, Any]
@@ -27,6 +28,10 @@ _TEXTS = st.one_of(st.sampled_from(["a", "b", "true", "1", " a", ""]), st.text(m
 _DATES = st.one_of(
     st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-11, minutes=-30))])).map(datetime.isoformat),
     st.dates().map(date.isoformat),
+)
+_NOTES = st.one_of(
+    st.lists(st.sampled_from(["Good", "good", "bad", "not", "naïve", "ß", "x_1", "42"]), max_size=5).map(" ".join),
+    st.text(max_size=12),
 )
 _ROW = st.fixed_dictionaries(
     {
@@ -39,6 +44,7 @@ _ROW = st.fixed_dictionaries(
         "perhaps": st.one_of(st.none(), st.booleans()),
         "text": st.one_of(st.none(), _TEXTS),
         "when": st.one_of(st.none(), _DATES),
+        "note": st.one_of(st.none(), _NOTES),
         "y": st.sampled_from(["no", "yes"]),
     }
 )
@@ -53,6 +59,7 @@ _SCHEMA = pa.schema(
         "perhaps": pa.bool_(),
         "text": pa.string(),
         "when": pa.string(),
+        "note": pa.string(),
         "y": pa.string(),
     }
 )
@@ -64,7 +71,7 @@ def _columns(rows: list[Row]) -> dict[str, numpy.ndarray[Any, Any]]:
 
 def _fitted(rows: list[Row]) -> FeatureSpecification:
     try:
-        return fit(_columns(rows), "y", ("code", "rate"))
+        return fit(_columns(rows), "y", ("code", "rate"), ("note",))
     except InvalidRequestError:  # every column is constant
         assume(False)
         raise
@@ -189,6 +196,36 @@ def test_dates() -> None:
         "d.dayofyear",
     )
     assert fit(columns, "y", ["when"]).columns[0].categories
+
+
+def test_words() -> None:
+    """A text has a column for each word that divides the rows, most evenly first; a gap and unknown words have none of them."""
+    texts = ["A good day", "GOOD, and cheap", "bad and dear", "bad day", None, "good-bye all"]
+    columns = {"note": numpy.array(texts, dtype=object), "y": numpy.array(["no", "yes"] * 3, dtype=object)}
+    specification = FeatureSpecification.from_json(fit(columns, "y", text=["note"]).to_json())
+    assert specification.names == ("note~and", "note~bad", "note~day", "note~good")
+    asked: list[Row] = [{"note": text} for text in ("Bad, bad day", "", None, "unheard of")]
+    assert matrix_from_rows(specification, asked).tolist() == [[0, 1, 1, 0], [0] * 4, [0] * 4, [0] * 4]
+    rows: list[Row] = [{"note": text} for text in texts]
+    assert matrix_from_rows(specification, rows).tobytes() == matrix_from_columns(specification, columns).tobytes()
+    assert matrix_from_rows(specification, asked, UnknownCategories.REFUSE).shape == (4, 4)
+    assert profile_of(specification, columns).columns == ()
+    with pytest.raises(InvalidRequestError, match="row 0, column 'note': 3 where a text or null would serve"):
+        matrix_from_rows(specification, [{"note": 3}])
+
+
+def test_words_are_bounded() -> None:
+    """However many words there are, so many are kept; where none is of use the column is left out."""
+    texts = [f"w{row % 300:03} w{row % 211:03}" for row in range(2000)]
+    columns = {
+        "note": numpy.array(texts, dtype=object),
+        "alone": numpy.array([f"word{row}" for row in range(2000)], dtype=object),
+        "y": numpy.array(["no", "yes"] * 1000, dtype=object),
+    }
+    specification = fit(columns, "y", text=["note", "alone"])
+    assert (specification.width, specification.dropped) == (128, ("alone",))
+    with pytest.raises(InvalidRequestError, match="column 'n': int64 where text would serve"):
+        fit({"n": numpy.arange(4), "y": columns["y"][:4]}, "y", text=["n"])
 
 
 def test_numbers_as_categories() -> None:

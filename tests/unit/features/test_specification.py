@@ -46,6 +46,13 @@ _COLUMNS = st.one_of(
     st.builds(
         ColumnSpecification,
         _NAMES,
+        st.just(ColumnKind.STRING),
+        nullable=st.booleans(),
+        words=st.lists(_NAMES, min_size=1, max_size=4, unique=True).map(tuple),
+    ),
+    st.builds(
+        ColumnSpecification,
+        _NAMES,
         st.just(ColumnKind.INTEGER),
         categories=st.lists(st.integers(-9, 9).map(str), min_size=1, max_size=4, unique=True).map(tuple),
         nullable=st.booleans(),
@@ -86,6 +93,9 @@ def test_json_round_trip(specification: FeatureSpecification) -> None:
             "[]",
             "[3]",
             '[{"name": "a", "kind": "date"}]',
+            '[{"name": "a", "kind": "string", "words": []}]',
+            '[{"name": "a", "kind": "number", "words": ["b"]}]',
+            '[{"name": "a", "kind": "string", "words": ["b", "b"]}]',
             '[{"name": "a", "kind": "number", "fill": NaN}]',
             '[{"name": "a", "kind": "number", "fill": "many"}]',
             f'[{{"name": "a", "kind": "number", "fill": 1{"0" * 400}}}]',

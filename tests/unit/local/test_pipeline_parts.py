@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,15 @@ def test_a_share_that_holds_nothing(context: StepContext, share: float) -> None:
 
 
 def test_guardrails(context: StepContext) -> None:
-    """The findings are a file; an alert that the step refuses ends it."""
+    """The findings are a file, and a page for people that names each; an alert that the step refuses ends it."""
     outputs = examine_table(_with(context, dataset="bank"), {})
     report = json.loads(_file(context, outputs, "report"))
     alerts = [finding["name"] for finding in report["findings"] if finding["status"] == "alerted"]
     assert outputs["alerts"] == ", ".join(alerts)
     assert alerts
+    page = _file(context, outputs, "page").decode()
+    assert "<h1>Guardrails of bank</h1>" in page
+    assert all(escape(finding["name"]) in page for finding in report["findings"])
     with pytest.raises(RunFailedError, match=f"guardrail '{alerts[0]}'"):
         examine_table(_with(context, dataset="bank", refuse=[alerts[0]]), {})
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.local.datasets import Datasets
-from bankmlops.local.disk import disk_errors, write_private_file
+from bankmlops.local.disk import disk_errors
 from bankmlops.local.pipelines.files import file_output
 from bankmlops.local.pipelines.steps import Outputs, StepContext
 from bankmlops.local.pipelines.training import dataset_of
@@ -38,9 +38,14 @@ def prepare(context: StepContext, _outputs: Outputs) -> Outputs:
     share = context.inputs.get("test_share")
     if share is None:
         return _described(found)
+    check_share(share)
+    return _divided(context, found, share)
+
+
+def check_share(share: float) -> None:
+    """Raises `InvalidRequestError` for what is no share of the rows."""
     if not 0 < share < 1:
         raise InvalidRequestError(f"test_share {share} can't serve; a share between 0 and 1, such as 0.2, would")
-    return _divided(context, found, share)
 
 
 def held_out(table: pa.Table, share: float) -> Sequence[bool]:
@@ -56,13 +61,15 @@ def held_out(table: pa.Table, share: float) -> Sequence[bool]:
 def examine_table(context: StepContext, _outputs: Outputs) -> Outputs:
     """Examine the table, write what was found, and stop the run at an alert that `refuse` names ("*" is any)."""
     from bankmlops.automl.guardrails import Status, examine
+    from bankmlops.automl.guardrails_page import HTML_FILE, JSON_FILE, write_guardrails
     from bankmlops.automl.table import prepare as fit
 
     dataset = dataset_of(context.backend, context.inputs["dataset"])
     table = fit(Datasets(context.workspace).read(dataset), AutoMLConfig(dataset=dataset))
     found = examine(table.columns, table.specification, table.labels)
-    report = context.folder.outputs() / "guardrails.json"
-    write_private_file(report, found.to_json().encode())
+    folder = context.folder.outputs()
+    with disk_errors(folder):
+        write_guardrails(folder, found, table, dataset)
     alerts = {finding.name: finding.description for finding in found.findings if finding.status is Status.ALERTED}
     for name, description in alerts.items():
         context.log(f"{name}: {description}")
@@ -70,7 +77,8 @@ def examine_table(context: StepContext, _outputs: Outputs) -> Outputs:
     return {
         "dataset": context.inputs["dataset"],
         "alerts": ", ".join(alerts),
-        "report": str(file_output(context.workspace, report)),
+        "report": str(file_output(context.workspace, folder / JSON_FILE)),
+        "page": str(file_output(context.workspace, folder / HTML_FILE)),
     }
 
 

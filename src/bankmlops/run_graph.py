@@ -41,6 +41,11 @@ def _step_with_progress(step: StepRun, read: Callable[[str], Run]) -> StepRun:
     return replace(step, progress=read(step.run_id).progress)
 
 
+def readable(output: str) -> str:
+    """A step's output as a person reads it: a file by its own name, others as they are."""
+    return output.partition("#")[0].rpartition("/")[2] if output.startswith("file:") else output
+
+
 def lasted(started: datetime | None, ended: datetime | None) -> int | None:
     """Whole seconds from one to the other, to this moment where it has not ended; None where it has not begun."""
     return None if started is None else max(0, round(((ended or datetime.now(UTC)) - started).total_seconds()))

@@ -9,14 +9,19 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+import httpx
+import psutil
 import pytest
 
 from bankmlops.datasets import synthesize
 from bankmlops.local.backend import LocalBackend
+from bankmlops.local.control.audit import AuditLog
+from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Pipeline, RunOptions
 from bankmlops.pipelines.yaml_file import load_pipeline
 from bankmlops.runs import wait
 from bankmlops.types import DataSource, PipelineRun, RunStatus, StepRun
+from support.command_line import CommandLine
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = DOCS / "pipelines"
@@ -76,6 +81,37 @@ def _step(run: PipelineRun, name: str) -> StepRun:
     return next(step for step in run.steps if step.name == name)
 
 
+def _apart(backend: LocalBackend, key: str) -> None:
+    """What scores and what controls are different processes on different ports, and neither's secret opens the other."""
+    control, scoring = backend.up(), backend.get_endpoint("bank-live").scoring_uri
+    ports = [int(url.rsplit(":", 1)[1].partition("/")[0]) for url in (control, scoring)]
+    found = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN and each.laddr.port in ports]
+    assert {each.laddr.ip for each in found} == {"127.0.0.1"}
+    controls, scores = ({each.pid for each in found if each.laddr.port == port} for port in ports)
+    assert controls
+    assert scores
+    assert not controls & scores
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(f"{control}/runs", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+        assert client.post(scoring, json={"data": []}, headers=backend.authorization_header()).status_code == 403
+
+
+@pytest.mark.slow
+def test_the_guides_schedules(tmp_path: Path) -> None:
+    """The retraining loop is published and scheduled, each week and on new data, by the guide's own words."""
+    command = CommandLine(tmp_path)
+    synthesize(tmp_path / "bank.csv", 200, 7)
+    command("data", "register", "bank.csv", "--name", "bank", "--label", "y")
+    guide = (DOCS / "pipelines.md").read_text(encoding="utf-8").partition("## The retraining loop")[2]
+    lines = [line for line in guide.splitlines() if line.startswith(("bankmlops pipelines publish", "bankmlops schedules"))]
+    for line in lines:
+        command(*line.replace("docs/", f"{DOCS}/").split()[1:])
+    weekly, on_data = sorted(command.json("schedules", "list"), key=lambda each: str(each["config"]["name"]), reverse=True)
+    assert (weekly["config"]["when"]["frequency"], weekly["config"]["when"]["week_days"]) == ("Week", ["Monday"])
+    assert weekly["next_fire"]
+    assert on_data["config"]["when"]["dataset_name"] == "bank"
+
+
 @pytest.mark.slow
 def test_the_retraining_loop(backend: LocalBackend, tmp_path: Path) -> None:
     """The first model is served; the same again is not better, so it goes no further; a dataset is scored with the first."""
@@ -92,6 +128,12 @@ def test_the_retraining_loop(backend: LocalBackend, tmp_path: Path) -> None:
     assert _step(second, "deploy").reason.startswith("challenge let nothing through: not better than bank-live:1 beyond noise (")
     assert backend.get_model("bank-live").version == "1"
     assert backend.get_keys("bank-live") == keys
+    _apart(backend, keys.primary)
+    done = [(entry.action, entry.subject) for entry in AuditLog(LocalWorkspace(tmp_path / "workspace")).newest(100)]
+    assert [done.count(entry) for entry in (("register", "model bank-live version 1"), ("deploy", "endpoint bank-live"))] == [
+        1,
+        1,
+    ]
     scored = _run(backend, load_pipeline(FILES / "scoring.yaml"), RunOptions())
     assert scored.outputs["rows"] == "600"
     table = backend.download_step_output(scored.id, "count", "table", tmp_path / "results")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bankmlops.pipelines import Pipeline, Step
-from bankmlops.types import AutoMLConfig, PipelineRun, RunStatus
+from bankmlops.types import AutoMLConfig, EndpointState, PipelineRun, PublishedPipeline, RunStatus
 from support.breakable_pipelines import BreakablePipelines, breakable_pipelines
 from support.breakpoints import AFTER, BEFORE, Call
 from support.trainer import DATASET
@@ -38,6 +38,12 @@ EVERYWHERE = (
 NAMES = ("a", "b", "c", "d")
 SUPPORT = Path(__file__).parents[1] / "support"
 RUNS, KILLS = 3, 10
+DURING = "during"
+SERVING = (
+    Step("train", "automl", {"dataset": "bank", "experiment_timeout_minutes": 1.0}),
+    Step("register", "register", {"automl_run_id": "${{ steps.train.outputs.automl_run_id }}", "model_name": "bank"}),
+    Step("deploy", "deploy", {"model": "${{ steps.register.outputs.model }}", "endpoint": "bank-live", "runtime": "process"}),
+)
 Record = Callable[[str, object], None]
 
 
@@ -111,14 +117,42 @@ def test_killed_in_each_step(world: BreakablePipelines, record_property: Record)
 
 
 @long
+@pytest.mark.parametrize("moment", [BEFORE, DURING, AFTER])
+def test_killed_while_it_deploys(world: BreakablePipelines, moment: str) -> None:
+    """Killed before it deploys, while the endpoint starts, or when that serves and is not recorded: one endpoint is served."""
+    world.publish()
+    published = world.backend.publish_pipeline(Pipeline("serving", SERVING), "1")
+    if moment != DURING:
+        world.breakpoints.set("deploy_model", moment)
+    world.pipelines.up()
+    run_id = world.trigger(published)
+    if moment == DURING:
+        wait_until(lambda: len(world.backend.list_endpoints()) == 1, 60)
+    else:
+        world.await_breakpoint()
+    world.kill_server()
+    world.breakpoints.clear()
+    world.pipelines.up()
+    run = world.await_end(run_id)
+    assert run.status is RunStatus.COMPLETED, run.error
+    (served,) = world.backend.list_endpoints()
+    assert (served.state, served.scoring_uri) == (EndpointState.HEALTHY, run.outputs["scoring_uri"])
+    assert len(world.registered()) == len(world.trainings()) == 1
+    if moment == AFTER:
+        assert [call.operation for call in world.breakpoints.calls() if call.moment == BEFORE].count("deploy_model") == 1
+    world.backend.delete_endpoint(served.name)
+    assert world.await_no_processes() == []
+
+
+@long
 def test_ten_kills_at_random(world: BreakablePipelines, record_property: Record) -> None:
     """Ten kills at moments that nobody chose, with runs at once and in all their steps: each run ends well."""
     published = world.publish()
     world.pipelines.up()
     runs = [world.trigger(published) for _ in range(RUNS)]
-    kills = _kill_at_random(world, runs, random.Random(7))
+    _kill_at_random(world, published, runs, random.Random(7))
     _ended_well(world, [world.await_end(run_id) for run_id in runs])
-    record_property("kills survived", kills)
+    record_property("kills survived", world.kills)
 
 
 @long
@@ -129,9 +163,9 @@ def test_ten_kills_while_it_really_trains(tmp_path: Path, record_property: Recor
         published = world.publish(automl)
         world.pipelines.up()
         runs = [world.trigger(published)]
-        kills = _kill_at_random(world, runs, random.Random(8))
+        _kill_at_random(world, published, runs, random.Random(8))
         _ended_well(world, [world.await_end(run_id) for run_id in runs])
-        record_property("kills survived", kills)
+        record_property("kills survived", world.kills)
 
 
 def _kill_at_each(world: BreakablePipelines, breakpoints: tuple[tuple[str, str], ...]) -> None:
@@ -147,25 +181,33 @@ def _kill_at_each(world: BreakablePipelines, breakpoints: tuple[tuple[str, str],
         world.breakpoints.set(*following) if following else world.breakpoints.clear()
         world.pipelines.up()
     _ended_well(world, [world.await_end(run_id)])
-    for calls, steps in recorded:
-        assert _ran_again(world.breakpoints.calls()[calls:], steps) == []
+    _nothing_ran_again(world, recorded)
     assert world.kills == len(breakpoints)
 
 
-def _kill_at_random(world: BreakablePipelines, runs: list[str], chance: random.Random) -> int:
-    """Kill and restart, again and again; answers how often a run was under way then."""
-    under_way = 0
-    recorded: list[tuple[int, dict[str, set[str]]]] = []
-    for _ in range(KILLS):
+def _kill_at_random(world: BreakablePipelines, published: PublishedPipeline, runs: list[str], chance: random.Random) -> None:
+    """Kill and restart, ten times while a run is under way: where all in `runs` have ended, another is added."""
+    under_way, recorded = list(runs), list[tuple[int, set[str]]]()
+    while world.kills < KILLS:
         time.sleep(chance.uniform(0.0, 2.5))
-        recorded.append((len(world.breakpoints.calls()), {run_id: world.completed_steps(run_id) for run_id in runs}))
-        under_way += not all(world.backend.get_pipeline_run(run_id).status.is_final for run_id in runs)
+        if all(world.backend.get_pipeline_run(run_id).status.is_final for run_id in under_way):
+            _nothing_ran_again(world, recorded)
+            under_way, recorded = [world.trigger(published)], []
+            runs += under_way
+            continue
+        everywhere = set.intersection(*(world.completed_steps(run_id) for run_id in under_way))
+        recorded.append((len(world.breakpoints.calls()), everywhere))
         world.kill_server()
         world.pipelines.up()
+    for run_id in under_way:
+        world.await_end(run_id)
+    _nothing_ran_again(world, recorded)
+
+
+def _nothing_ran_again(world: BreakablePipelines, recorded: list[tuple[int, set[str]]]) -> None:
+    """No step made a call after all runs had recorded it; of each kill the calls before it and those steps are given."""
     for calls, steps in recorded:
-        everywhere = set.intersection(*steps.values())
-        assert _ran_again(world.breakpoints.calls()[calls:], everywhere) == []
-    return under_way
+        assert _ran_again(world.breakpoints.calls()[calls:], steps) == []
 
 
 def _ran_again(calls: list[Call], steps: set[str]) -> list[Call]:

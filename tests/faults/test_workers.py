@@ -245,6 +245,25 @@ def _trains(pipelines: BreakablePipelines) -> bool:
     return [run.progress for run in pipelines.backend.list_runs()] == ["trial 0"]
 
 
+def test_a_control_server_that_is_killed(world: World) -> None:
+    """While it is gone a worker finishes the step that it has; the next server goes on after that one, and keeps the worker."""
+    published = world.pipelines.publish()
+    world.pipelines.pipelines.up()
+    worker = world.start_worker()
+    world.pipelines.breakpoints.set("submit_automl", AFTER)
+    run_id = world.pipelines.trigger(published)
+    assert world.pipelines.await_breakpoint() == worker.pid
+    known = len(world.pipelines.breakpoints.calls())
+    world.pipelines.kill_server()
+    world.pipelines.breakpoints.clear()
+    wait_until(lambda: [run.status for run in world.pipelines.backend.list_runs()] == [RunStatus.COMPLETED], 60)
+    world.pipelines.pipelines.up()
+    world.ended_well(run_id)
+    assert "submit_automl" not in [call.operation for call in world.pipelines.breakpoints.calls()[known:]]
+    assert worker.poll() is None
+    assert set(world.states().values()) == {"Alive"}
+
+
 def test_a_database_that_goes_away(world: World, cluster: Cluster) -> None:
     """Gone for 20 s while a run trains: a trigger is refused with the reason, the run ends well, and no worker is lost."""
     published = world.pipelines.publish()

@@ -18,7 +18,7 @@ from typing import Any
 from bankmlops.local.backend import LocalBackend
 from bankmlops.local.training import automl_runs
 
-OPERATIONS = ("get_dataset", "submit_automl", "get_run", "register_model")
+OPERATIONS = ("get_dataset", "submit_automl", "get_run", "register_model", "deploy_model")
 BEFORE, AFTER = "before", "after"
 _READERS = "AnyIO"  # the threads that answer requests: they only look, and a breakpoint is for those who do
 TRAINER = "support.scripted_automl_worker"

@@ -16,7 +16,7 @@ from bankmlops.local.pipelines.database import sqlite_database
 from bankmlops.local.pipelines.engine import PipelineEngine
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import from_config
-from bankmlops.types import AutoMLConfig, Dataset, Model, PipelineConfig, Run, RunStatus
+from bankmlops.types import AutoMLConfig, ChildRun, Dataset, Model, PipelineConfig, Run, RunStatus
 from bankmlops.types.defaults import NO_TAGS
 
 DATASET = Dataset("bank", "abc", 100, ("age", "y"), "y", "abc" * 20, created=datetime(2026, 1, 2, tzinfo=UTC))
@@ -33,6 +33,7 @@ class Trainer:
         self.error = ""
         self.runs: list[Run] = []
         self.models: list[Model] = []
+        self.children: dict[str, Sequence[ChildRun]] = {}
         self._may_end = threading.Event()
         self._may_end.set()
 
@@ -62,6 +63,9 @@ class Trainer:
 
     def list_runs(self, tags: Mapping[str, str] = NO_TAGS) -> Sequence[Run]:
         return tuple(run for run in reversed(self.runs) if tags.items() <= run.tags.items())
+
+    def list_children(self, run_id: str) -> Sequence[ChildRun]:
+        return self.children.get(run_id, ())
 
     def cancel_run(self, run_id: str) -> None:
         self.runs = [replace(run, status=RunStatus.CANCELED) if run.id == run_id else run for run in self.runs]

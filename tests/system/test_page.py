@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,22 @@ from playwright.sync_api import Browser, Page, expect
 
 from bankmlops.cli.ui import _REDIRECT
 from bankmlops.client import page_address
-from bankmlops.types import Dataset, PublishedPipeline, Run, RunStatus
+from bankmlops.local.control import page_api
+from bankmlops.local.control.page_traffic import Traffic
+from bankmlops.local.training.mlflow_links import MLflowLinks
+from bankmlops.types import (
+    ChildRun,
+    Cron,
+    Dataset,
+    Endpoint,
+    EndpointState,
+    PublishedPipeline,
+    Run,
+    RunStatus,
+    Schedule,
+    ScheduleConfig,
+    ScheduleStatus,
+)
 from support.browser import NEEDS_CHROMIUM, chromium, least_contrast, quiet_page
 from support.watched_page import NOW, Shown, open_shown, serve_page, started_run
 
@@ -65,9 +80,11 @@ def test_a_run_goes_on(page: Page, shown: Shown) -> None:
     page.evaluate("window.unreloaded = true")
     shown.change_step("run-1", "train", status=RunStatus.COMPLETED, seconds=12.0)
     shown.change_step("run-1", "evaluate", status=RunStatus.FAILED, error="accuracy is 0.87, below the gate of 0.9")
+    shown.change_step("run-1", "register", reason="the run failed before")
     shown.change("run-1", status=RunStatus.FAILED, error="evaluate: accuracy is 0.87, below the gate of 0.9", ended=NOW)
     expect(graph.get_by_role("button", name="train: completed")).to_be_visible()
     expect(graph.get_by_role("button", name="evaluate: failed")).to_be_visible()
+    expect(graph.get_by_role("button", name="register: not run")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text("step evaluate: failed")
     expect(page.get_by_text("below the gate").first).to_be_visible()
     expect(page).to_have_title("bank-training: Failed – bankmlops")
@@ -112,6 +129,62 @@ def test_the_table_says_what_the_graph_does(page: Page, url: str) -> None:
     row = page.get_by_role("table", name="Steps of the run").get_by_role("row", name="evaluate evaluate")
     expect(row).to_contain_text("waiting")
     expect(row).to_contain_text("train, guardrails")
+
+
+def test_what_each_section_tells(browser: Browser, url: str, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row says what a person comes for: the REST address, the score, health and latency, and when a schedule fires next."""
+    monkeypatch.setattr(page_api, "read_traffic", lambda _uri: Traffic(700, 3, 1.5, 20.0))
+    shown.pipelines = [PublishedPipeline("p1", "bank-training", "7", f"{url}/pipelines/p1/submit", description="nightly")]
+    shown.pipeline_runs = [replace(shown.read("run-1"), pipeline_id="p1")]
+    shown.datasets = [Dataset("bank", "3", 41188, ("age", "y"), "y", "abc" * 20, created=NOW)]
+    shown.endpoints = [Endpoint("bank-live", EndpointState.HEALTHY, f"{url}/score", "", "process", "bank", "4", created=NOW)]
+    nightly = ScheduleConfig("nightly", "p1", Cron("30 2 * * *", "Europe/Berlin"))
+    shown.schedules = [
+        Schedule("s1", nightly, ScheduleStatus.ACTIVE, next_fire=datetime.now(UTC) + timedelta(hours=3, minutes=1)),
+        Schedule("s2", replace(nightly, name="weekly"), ScheduleStatus.PAUSED),
+    ]
+    with quiet_page(browser, url) as page:
+        page.goto(_signed_in(url, shown))
+        for section, row, told in (
+            ("pipelines", "bank-training", ("7", "Active", "Running", f"{url}/pipelines/p1/submit")),
+            ("automl", "bank", ("Running", "trial 3, best accuracy 0.9")),
+            ("datasets", "bank", ("3", "41,188", "y")),
+            ("endpoints", "bank-live", ("Healthy", "bank 4", "700", "3", "1.5 ms", "20 ms")),
+            ("schedules", "nightly", ("Active", "bank-training 7", "30 2 * * * (Europe/Berlin)", "in 3 h")),
+            ("schedules", "weekly", ("Paused", "–")),
+        ):
+            page.goto(f"{url}/ui#/{section}")
+            found = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=row))
+            for words in told:
+                expect(found).to_contain_text(words)
+
+
+def test_a_leaderboard_leads_into_mlflow(page: Page, url: str, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best trial stands first, with its metrics; where MLflow's pages are served, the run and each trial lead there."""
+    scores = (("LightGBM", 0.91), ("XGBoostClassifier", 0.89))
+    shown.children["AutoML_1"] = [
+        ChildRun(f"AutoML_1_{place}", place, name, RunStatus.COMPLETED, score, {"accuracy": score}, {"trees": "40"})
+        for place, (name, score) in enumerate(scores)
+    ]
+    shown.runs = [replace(shown.runs[0], status=RunStatus.COMPLETED, best_child_id="AutoML_1_0")]
+    served = MLflowLinks(f"{url}/#run", {"AutoML_1_0": f"{url}/#trial"})
+    monkeypatch.setattr(page_api, "mlflow_links", lambda *_: served)
+    page.goto(f"{url}/ui#/automl/AutoML_1")
+    first, second = (page.get_by_role("table").get_by_role("row").nth(place) for place in (1, 2))
+    expect(first).to_contain_text("0.9100")
+    expect(first.get_by_role("link", name="LightGBM")).to_have_attribute("href", f"{url}/#trial")
+    expect(first).to_have_class("winner")
+    expect(second).to_contain_text("XGBoostClassifier")
+    expect(page.get_by_role("link", name="open in MLflow")).to_have_attribute("href", f"{url}/#run")
+
+
+def test_what_was_left_stays_away(page: Page, shown: Shown) -> None:
+    """A window whose size changed as its reader went on to another section shows that one."""
+    shown.datasets = [Dataset("bank", "3", 41188, ("age", "y"), "y", "abc" * 20, created=NOW)]
+    page.evaluate("dispatchEvent(new Event('resize')); location.hash = '#/datasets'")
+    expect(page.get_by_role("heading", name="Datasets")).to_be_visible()
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("heading", name="Datasets")).to_be_visible(timeout=1)
 
 
 def test_nothing_is_there_yet(page: Page, url: str, shown: Shown) -> None:

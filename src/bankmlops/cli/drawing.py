@@ -216,27 +216,35 @@ def draw_pipeline_run(run: PipelineRun) -> Any:
     """One pipeline run, with its steps."""
     from bankmlops.cli.graph import saying
     from bankmlops.cli.tables import pairs
+    from bankmlops.run_graph import readable
 
     steps = {
-        step.name: f"{step.status}, {step.seconds:.1f} s" + (f": {said}" if (said := saying(step)) else "") for step in run.steps
+        step.name: str(step.status)
+        + (f", {step.seconds:.1f} s" if step.seconds else "")
+        + (f": {said}" if (said := saying(step)) else "")
+        for step in run.steps
     }
     named: dict[str, object] = {
         "run": run.id,
         "experiment": run.experiment_name,
         "status": run.status,
-        "pipeline": run.pipeline_id,
+        "pipeline": run.name,
+        "published as": run.pipeline_id,
         "started": run.started,
         "error": run.error,
+        "parameters": run.parameters,
     }
-    shown = {name: value for name, value in named.items() if value not in (None, "")}
+    shown = {name: value for name, value in named.items() if value not in (None, "", {})}
     shown |= {f"step {name}": value for name, value in steps.items()}
-    return pairs(shown | ({"outputs": run.outputs} if run.outputs else {}))
+    outputs = {name: readable(value) for name, value in run.outputs.items()}
+    return pairs(shown | ({"outputs": outputs} if outputs else {}))
 
 
 def draw_pipeline_runs(runs: Sequence[PipelineRun]) -> Any:
     """Pipeline runs, one a line."""
     columns: Sequence[Column] = (
         ("run", lambda each: each.id),
+        ("pipeline", lambda each: each.name),
         ("experiment", lambda each: each.experiment_name),
         ("status", lambda each: each.status),
         ("steps", lambda each: f"{sum(step.status == 'Completed' for step in each.steps)} of {len(each.steps)}"),

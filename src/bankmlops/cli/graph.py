@@ -111,7 +111,7 @@ def saying(step: StepRun) -> str:
     if step.status is RunStatus.RUNNING:
         return step.progress
     found = step.outputs.get("best_algorithm", "")
-    return ", ".join(part for part in (found, step.reason) if part) if step.status.is_final else ""
+    return ", ".join(part for part in (found, step.reason) if part)
 
 
 def _sign(step: StepRun) -> tuple[str, str]:
@@ -122,8 +122,9 @@ def _sign(step: StepRun) -> tuple[str, str]:
 
 def _printed(signs: str) -> str:
     """The signs, or others where the terminal's encoding lacks them."""
+    stream: Any = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # what a live display puts in its place has no encoding
     try:
-        signs.encode(sys.stderr.encoding or "ascii")
+        signs.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
         return signs.translate(_PLAIN)
     return signs

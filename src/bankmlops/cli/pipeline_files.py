@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +41,15 @@ class RunWords:
 def is_pipeline_file(name: str) -> bool:
     """Whether a word names a YAML file and not a pipeline."""
     return name.lower().endswith(_SUFFIXES)
+
+
+def lines_named(name: str) -> AbstractContextManager[None]:
+    """Where the word names a file, what is refused of its pipeline inside names the line."""
+    if not is_pipeline_file(name):
+        return nullcontext()
+    from bankmlops.pipelines.yaml_file import naming_lines
+
+    return naming_lines(Path(name))
 
 
 def description_of(pipeline: PipelineConfig | Pipeline) -> str:

@@ -22,6 +22,7 @@ from bankmlops.cli.pipeline_files import (
     draw_path,
     draw_pruned,
     is_pipeline_file,
+    lines_named,
     parameters_of,
 )
 from bankmlops.cli.references import pipeline_run_id, published_pipeline
@@ -40,7 +41,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The pipeline's name, 
 NewName = Annotated[str, typer.Argument(metavar="NAME|FILE", help="The pipeline's name, or its YAML file.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The pipeline run's id, or: latest.")]
 Version = Annotated[str | None, typer.Option("--version", help="One version: the newest that is active, if left out.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Watch the run to its end; Ctrl-C then cancels it.")]
+Wait = Annotated[
+    bool, typer.Option("--watch/--no-watch", "--wait/--no-wait", help="Watch the run to its end; Ctrl-C then cancels it.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def publish(
 ) -> None:
     """Make a pipeline an immutable version behind a REST endpoint: of a YAML file, or prepare, AutoML, evaluate, register."""
     pipeline = pipeline_of(session, name, training, search)
-    with session.busy(f"publishing {pipeline.name}"):
+    with session.busy(f"publishing {pipeline.name}"), lines_named(name):
         published = session.backend.publish_pipeline(pipeline, version, description or description_of(pipeline))
     session.show(published, draw_pipeline)
 
@@ -116,7 +119,8 @@ def publish(
 def run(session: Session, name: NewName, training: Training, search: Search, given: RunWords, wait: Wait = True) -> None:
     """Run a pipeline once, without publishing it (`up` must have been called)."""
     pipeline = pipeline_of(session, name, training, search)
-    _start(session, lambda: session.backend.submit_pipeline(pipeline, given.options).id, wait)
+    with lines_named(name):
+        _start(session, lambda: session.backend.submit_pipeline(pipeline, given.options).id, wait)
 
 
 @command(

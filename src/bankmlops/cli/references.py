@@ -46,7 +46,10 @@ def published_pipeline(backend: Backend, word: str, version: str | None) -> Publ
         return named[0]
     if version is not None:
         raise NotFoundError(f"there is no published pipeline {word!r} version {version!r}; `bankmlops pipelines list` lists them")
-    return backend.get_published_pipeline(word)
+    try:
+        return backend.get_published_pipeline(word)
+    except NotFoundError:
+        raise NotFoundError(f"there is no published pipeline {word!r}; `bankmlops pipelines list` lists them") from None
 
 
 def pipeline_endpoint(backend: Backend, word: str) -> PipelineEndpoint:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from bankmlops.run_graph import lasted, layers, waits_for
+from bankmlops.run_graph import lasted, layers, readable, waits_for
 from bankmlops.types import PipelineRun, Run, RunStatus, StepRun
 
 AnyRun = PipelineRun | Run
@@ -76,14 +76,9 @@ def _training(run: Run) -> str:
 def _pipeline(run: PipelineRun) -> str:
     if not run.steps:
         return ""
-    outputs = " · ".join(f"{escape(name)}: {escape(_readable(value))}" for name, value in run.outputs.items())
+    outputs = " · ".join(f"{escape(name)}: {escape(readable(value))}" for name, value in run.outputs.items())
     ended = f'<p class="soft">{outputs}</p>' if outputs and run.status.is_final else ""
     return f'<div class="graph">{_graph(run.steps)}</div>{_table(run.steps)}{ended}'
-
-
-def _readable(output: str) -> str:
-    """A step's file by its own name; other outputs as they are."""
-    return output.partition("#")[0].rpartition("/")[2] if output.startswith("file:") else output
 
 
 def _table(steps: Sequence[StepRun]) -> str:
@@ -92,10 +87,14 @@ def _table(steps: Sequence[StepRun]) -> str:
 
 
 def _row(step: StepRun) -> str:
-    cells = (_WORDS[step.status], ", ".join(step.depends_on), _took(step), _saying(step))
+    cells = (_word(step), ", ".join(step.depends_on), _took(step), _saying(step))
     told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     name = escape(step.name)
-    return f'<tr data-step="{name}" data-state="{_WORDS[step.status]}"><th scope="row">{name}</th>{told}</tr>'
+    return f'<tr data-step="{name}" data-state="{_word(step)}"><th scope="row">{name}</th>{told}</tr>'
+
+
+def _word(step: StepRun) -> str:
+    return "not run" if step.status is RunStatus.NOT_STARTED and step.reason else _WORDS[step.status]
 
 
 def _saying(step: StepRun) -> str:
@@ -116,7 +115,7 @@ def _graph(steps: Sequence[StepRun]) -> str:
     width, height = len(found) * (_WIDTH + _ALONG) - _ALONG + 4, widest * (_HEIGHT + _BESIDE) - _BESIDE + 4
     edges = "".join(_edge(places[name], places[step]) for step, names in waits_for(steps).items() for name in names)
     nodes = "".join(_node(step, places[step.name]) for step in steps)
-    said = ", ".join(f"{step.name} {_WORDS[step.status]}" for step in steps)
+    said = ", ".join(f"{step.name} {_word(step)}" for step in steps)
     return (
         f'<svg role="img" aria-label="{escape(said)}" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
         f"{edges}{nodes}</svg>"
@@ -134,7 +133,7 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
 
 
 def _node(step: StepRun, place: tuple[float, float]) -> str:
-    note = step.progress if step.status is RunStatus.RUNNING and step.progress else _WORDS[step.status]
+    note = step.progress if step.status is RunStatus.RUNNING and step.progress else _word(step)
     took = _took(step)
     words = note if step.status is RunStatus.RUNNING or not took else f"{note}, {took}"
     title = escape(f"{step.name}: {words}")

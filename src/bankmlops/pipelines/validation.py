@@ -212,8 +212,8 @@ def _check_bounds(retries: Retries, timeout_minutes: float | None) -> None:
 def _check_names(what: str, names: Sequence[str]) -> None:
     for name, count in Counter(names).items():
         if NAME.fullmatch(name) is None:
-            raise InvalidRequestError(
-                f"{what} name {name!r} can't serve; give a letter and at most 63 letters, digits, - or _ after it"
+            raise InvalidPipelineError(
+                f"{what} name {name!r} can't serve; give a letter and at most 63 letters, digits, - or _ after it", name
             )
         if count > 1:
             raise InvalidRequestError(f"there are {count} {what}s named {name!r}; give each a name of its own")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -80,6 +81,15 @@ def load_pipeline(path: Path) -> Pipeline:
     return pipeline
 
 
+@contextmanager
+def naming_lines(path: Path) -> Iterator[None]:
+    """What is refused of the file's pipeline inside, by whatever it is given to, names its line too."""
+    try:
+        yield
+    except InvalidPipelineError as error:
+        raise read_yaml(path).error(error.path, str(error)) from None
+
+
 def pipeline_schema() -> Mapping[str, Any]:
     """The JSON schema of such a file, with the inputs of each kind of step."""
     schema = PipelineFile.model_json_schema()
@@ -131,9 +141,18 @@ def _refusal(document: Document, error: ValidationError) -> InvalidRequestError:
     if first["type"] == "extra_forbidden":
         fields = _fields_at(where)
         return document.error(where, f"{said} is not known here; {closest(str(where[-1]), fields)}")
-    missing = first["loc"][-1] if first["type"] == "missing" else ""
-    message = f"{missing} is missing" if missing else f"{first['msg'][:1].lower()}{first['msg'][1:]}"
-    return document.error(where, f"{said}: {message}")
+    return document.error(where, f"{said}: {_message(first, document.value(where))}")
+
+
+def _message(first: Mapping[str, Any], value: object) -> str:
+    if first["type"] == "missing":
+        return f"{first['loc'][-1]} is missing"
+    if first["type"] == "literal_error" and isinstance(value, str):
+        return f"there is no {first['loc'][-1]} {value[:100]!r}; {closest(value, KINDS)}"
+    if first["type"] in ("dict_type", "model_type", "dataclass_type", "model_attributes_type"):
+        found = "nothing" if value is None else "a list" if isinstance(value, list) else repr(value)[:50]
+        return f"{found} can't serve; NAME: VALUE, each on a line of its own, would"
+    return f"{first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 def _where(document: Document, location: tuple[int | str, ...]) -> Where:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bankmlops.errors import InvalidRequestError
 
 _MAXIMUM_BYTES = 1024 * 1024
 _MAXIMUM_DEPTH = 20
+_TAB = "character '\\t' that cannot start any token"
 _BOOLEAN, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 
 Where = tuple[Hashable, ...]
@@ -29,6 +31,10 @@ class Document:
     path: Path
     values: Any
     places: dict[Where, tuple[int, int]]
+
+    def value(self, where: Where) -> Any:
+        """What is there; raises `KeyError` or `IndexError`."""
+        return reduce(lambda found, key: found[key], where, self.values)
 
     def error(self, where: Where, message: str) -> InvalidRequestError:
         """The message behind the file, line and column of what is there, or of what it would be in."""
@@ -44,7 +50,8 @@ def read_yaml(path: Path) -> Document:
         _refuse_wild(path, text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        raise _refusal(path, error.problem_mark or error.context_mark, str(error.problem or error.context)) from None
+        message = str(error.problem or error.context).replace(_TAB, "a tab; spaces would serve")
+        raise _refusal(path, error.problem_mark or error.context_mark, message) from None
     except yaml.YAMLError as error:
         raise InvalidRequestError(f"{path}: {' '.join(str(error).split())}") from None
     if root is None:

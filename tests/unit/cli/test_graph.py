@@ -82,6 +82,12 @@ def test_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_a_step_that_is_left_out() -> None:
+    """A step that will not run any more says why."""
+    steps = (replace(STEPS[2], status=RunStatus.FAILED, error="no luck"), replace(STEPS[3], reason="the run failed before"))
+    assert _drawn(replace(RUN, steps=steps))[-1].endswith("the run failed before")
+
+
 def test_long_words() -> None:
     """A long line ends at the terminal's edge, and no control character gets through."""
     steps = (replace(STEPS[2], name="train\x1b[2J", progress="x" * 300),)
@@ -100,6 +106,7 @@ def test_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         on_change(RUN)
     shown = terminal.getvalue()
     assert "best accuracy 0.9161" in shown
+    assert "✔" in shown
     assert shown.endswith("\x1b[2K\x1b[?25h") or "\x1b[2K" in shown[-20:]
 
 
@@ -109,6 +116,10 @@ def test_signs_of_an_old_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.encoding = "ascii"  # type: ignore[misc]
     monkeypatch.setattr(sys, "stderr", terminal)
     assert "".join(_drawn(RUN)).isascii()
+    with watching_pipeline() as on_change:
+        on_change(RUN)
+    assert "best accuracy 0.9161" in terminal.getvalue()
+    assert terminal.getvalue().isascii()
 
 
 def test_lines_tell_the_best_score(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bankmlops.pipelines import RunOptions
 from bankmlops.pipelines.yaml_file import load_pipeline
-from bankmlops.types import PublishedPipeline
+from bankmlops.types import PipelineRun, PublishedPipeline, RunStatus
 from support.http_server import Answer, serving
 from support.memory_backend import MemoryBackend
 
@@ -20,7 +20,7 @@ TRAINING = Path(__file__).parents[3] / "docs" / "pipelines" / "training.yaml"
 
 def test_run_a_file(command: Command, backend: MemoryBackend) -> None:
     """A file's pipeline is run, with the parameters that were given; reuse can be turned off."""
-    assert command("pipelines", "run", TRAINING, "--no-wait").code == 0
+    assert command("pipelines", "run", TRAINING, "--watch").code == 0
     assert (
         command("pipelines", "run", TRAINING, "--set", "minutes=2", "--set", "dataset=a=b", "--no-reuse", "--no-wait").code == 0
     )
@@ -68,6 +68,18 @@ def test_log_and_download(command: Command, backend: MemoryBackend, tmp_path: Pa
     assert command("pipelines", "log", "run-5", "train", "--json").document == ["run-5 train begins", "done"]
     done = command("pipelines", "download", "run-5", "score", "predictions", "--to", tmp_path)
     assert done.out.strip() == str(tmp_path / "predictions.txt")
+
+
+def test_a_file_is_shown_by_its_name(command: Command, backend: MemoryBackend) -> None:
+    """A person reads the name of a file that a step gave, a machine where it lies."""
+    file = f"file:pipeline-runs/run-5/score/outputs/predictions.parquet#{'a' * 64}"
+    run = PipelineRun("run-5", "nightly", RunStatus.COMPLETED, (), outputs={"predictions": file, "rows": "7"})
+    backend.changes = [run, run]
+    assert [line.split() for line in command("pipelines", "watch", "run-5").out.splitlines()[-2:]] == [
+        ["predictions", "predictions.parquet"],
+        ["rows", "7"],
+    ]
+    assert command("pipelines", "watch", "run-5", "--json").document["outputs"]["predictions"] == file
 
 
 def test_schema(command: Command) -> None:

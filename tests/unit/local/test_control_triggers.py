@@ -209,8 +209,22 @@ def test_many_at_once(world: World) -> None:
     refused = [key for key, answer in first.items() if answer.status_code != 200]
     assert all(int(first[key].headers["retry-after"]) > 0 for key in refused)
     accepted = {key: answer.json()["Id"] for key, answer in first.items() if answer.status_code == 200}
-    assert len(set(accepted.values())) == len(accepted) >= AT_ONCE // 2
+    assert len(accepted) >= AT_ONCE // 2
+    for key in refused:
+        _until(lambda key=key: key in accepted or _is_accepted(world, header, key, accepted))
+    assert len(set(accepted.values())) == AT_ONCE
     assert set(accepted.values()) <= world.recorded_runs()
+
+
+def _is_accepted(world: World, header: Mapping[str, str], key: str, accepted: dict[str, str]) -> bool:
+    """Ask again, when the refusal says so; what is accepted is written down."""
+    answer = world.submit(header, key)
+    if answer.status_code == 200:
+        accepted[key] = answer.json()["Id"]
+        return True
+    assert answer.status_code in REFUSALS
+    time.sleep(min(int(answer.headers["retry-after"]), 5))
+    return False
 
 
 async def _submit_at_once(world: World, header: Mapping[str, str], keys: Sequence[str]) -> dict[str, httpx.Response]:

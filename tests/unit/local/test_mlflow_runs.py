@@ -6,8 +6,10 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bankmlops.errors import BackendUnavailableError
+from bankmlops.local.datasets import Datasets
 from bankmlops.local.training import mlflow_runs
-from bankmlops.local.training.mlflow_runs import Completion
+from bankmlops.local.training.mlflow_runs import Completion, MLflowRun
 from bankmlops.local.training.mlflow_store import open_store
 from bankmlops.local.training.mlflow_writer import Ending, MLflowWriter
 from bankmlops.local.workspace import LocalWorkspace
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from support.trained import Trained
 
 pytestmark = pytest.mark.slow
+AT_ONCE = 8
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,21 @@ def test_the_parent_run(trained: Trained, parent: Run) -> None:
     assert (tags["algorithm"], tags["team"], tags["synthetic"]) == ("LogisticRegression", "risk", "true")
     assert (tags["best_child_id"], tags["parity.rows"]) == (f"{trained.run_id}_0", "60")
     assert "SYNTHETIC" in tags["mlflow.note.content"]
+
+
+def test_many_begin_at_once(trained: Trained) -> None:
+    """Runs on the same data that begin in the same moment of a new experiment all find their place in the store."""
+    record = trained.records.read(trained.run_id)
+    record = replace(record, config=replace(record.config, experiment_name="at-once"))
+    start = threading.Barrier(AT_ONCE)
+
+    def begin(_: int) -> MLflowRun:
+        start.wait(60)
+        return MLflowRun(trained.workspace, record, Datasets(trained.workspace))
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for run in list(threads.map(begin, range(AT_ONCE))):
+            run.end(RunStatus.CANCELED, "")
 
 
 def test_a_nested_run_for_each_trial(trained: Trained, client: MlflowClient, parent: Run) -> None:

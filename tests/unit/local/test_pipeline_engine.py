@@ -148,6 +148,7 @@ def test_cancel(engine: PipelineEngine, trainer: Trainer) -> None:
     _wait_until(engine, run, lambda found: bool(found.steps[1].run_id))
     canceled = engine.cancel(run.id)
     assert canceled.status is RunStatus.CANCELED
+    assert canceled.steps[-1].reason == "the run was canceled before"
     assert [run.status for run in trainer.runs] == [RunStatus.CANCELED]
     trainer.go_on()
     assert _end(engine, _start(engine)).status is RunStatus.COMPLETED

@@ -18,7 +18,7 @@ from bankmlops.local.pipelines.sources import keep_sources
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step
 from bankmlops.runs import wait
-from bankmlops.types import PipelineRun, RunStatus, StepRun
+from bankmlops.types import ChildRun, PipelineRun, RunStatus, StepRun
 from support.trainer import DATASET, Trainer, launched
 
 pytestmark = pytest.mark.slow
@@ -63,6 +63,10 @@ def environment():
 
 def die():
     os._exit(3)
+
+def say_and_fail():
+    print("what it says")
+    raise RuntimeError("what it fails with")
 """
 
 
@@ -207,14 +211,14 @@ def test_reuse_of_training(graphs: Graphs) -> None:
 
 
 def test_a_failed_step_is_never_reused(graphs: Graphs) -> None:
-    """What failed runs again, and what waits for it is not started."""
+    """What failed runs again, and what waits for it is not started, and says so."""
     marker = graphs.marker()
     flaky = graphs.call("flaky", "fail_until", {"marker": marker, "times": 1}, ("total",))
     pipeline = Pipeline(_name(), (flaky, graphs.call("then", "add", {"left": 1}, ("total",), after=("flaky",))))
     failed = graphs.run(pipeline)
     assert (failed.status, failed.error) == (RunStatus.FAILED, "flaky: steps:fail_until: RuntimeError: attempt 1")
     assert _step(failed, "flaky").error == "steps:fail_until: RuntimeError: attempt 1"
-    assert _step(failed, "then").status is RunStatus.NOT_STARTED
+    assert (_step(failed, "then").status, _step(failed, "then").reason) == (RunStatus.NOT_STARTED, "the run failed before")
     again = graphs.run(pipeline)
     assert (again.status, _step(again, "flaky").reason) == (RunStatus.COMPLETED, "never ran")
 
@@ -274,6 +278,13 @@ def test_a_function_has_no_secrets_and_may_die(graphs: Graphs, monkeypatch: pyte
     assert run.error.startswith("die: steps:die ended without a result")
 
 
+def test_a_functions_log(graphs: Graphs) -> None:
+    """What a function prints is in the step's log, in its place before what it fails with."""
+    run = graphs.run(Pipeline(_name(), (graphs.call("say", "say_and_fail", {}),)))
+    lines = list(StepFolder(graphs.workspace, run.id, "say").lines())
+    assert lines.index("what it says") < lines.index("RuntimeError: what it fails with")
+
+
 def test_resubmit(graphs: Graphs) -> None:
     """A failed run goes on from its finished steps, and an ended one from the step that is asked for."""
     first = graphs.call("first", "add", {"left": 1}, ("total",), allow_reuse=False)
@@ -303,13 +314,19 @@ def test_resubmit_what_runs(graphs: Graphs) -> None:
 
 
 def test_progress_of_a_training(graphs: Graphs) -> None:
-    """While a model trains, its step shows the training's own line."""
+    """While a model trains, its step shows the training's own line, and the best score so far also where that does not say it."""
     graphs.trainer.hold()
     run = graphs.start(Pipeline(_name(), (Step("train", "automl", {"dataset": "bank"}),)))
     _until(lambda: graphs.engine.read(run.id).steps[0].run_id)
+    assert graphs.engine.read(run.id).steps[0].progress == "starting"
     graphs.trainer.runs = [replace(each, progress="trial 7, best accuracy 0.9161") for each in graphs.trainer.runs]
     assert graphs.engine.read(run.id).steps[0].progress == "trial 7, best accuracy 0.9161"
     assert next(each for each in graphs.engine.list() if each.id == run.id).steps[0].progress
+    training = graphs.engine.read(run.id).steps[0].run_id
+    graphs.trainer.runs = [replace(each, progress="writing the report") for each in graphs.trainer.runs]
+    assert graphs.engine.read(run.id).steps[0].progress == "writing the report"
+    graphs.trainer.children = {training: [ChildRun("child", 0, "LightGBM", RunStatus.COMPLETED, 0.91612)]}
+    assert graphs.engine.read(run.id).steps[0].progress == "writing the report, best accuracy 0.9161"
     graphs.engine.cancel(run.id)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dbos import DBOS
 
-from bankmlops.errors import NotFoundError
+from bankmlops.errors import ConflictError, NotFoundError
 from bankmlops.local.pipelines import pruning
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.local.pipelines.sources import keep_sources
@@ -90,6 +91,11 @@ def runs(shared: Runs) -> Runs:
     return shared
 
 
+def _look_up(name: str) -> Pipeline:
+    """A pipeline that is done in no time."""
+    return Pipeline(name, (Step("prepare", "prepare", {"dataset": "bank"}),))
+
+
 def _now() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
 
@@ -164,6 +170,54 @@ def test_a_few_at_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.run(PIPELINE)
     first, second, _ = (runs.write("notes", text) for text in ("a", "b", "c"))
     assert [runs.engine.prune(_now()).run_ids for _ in range(3)] == [(first,), (second,), ()]
+
+
+def test_triggers_go_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many runs are being deleted others begin and end: each waits for a slice, not for all of them."""
+    monkeypatch.setattr(pruning, "_SLICE_SECONDS", 0.0)
+    old = [runs.start(_look_up("old")) for _ in range(20)]
+    for run_id in old:
+        runs.end(run_id)
+    left: list[int] = []
+    longest = 0.0
+    with ThreadPoolExecutor(1) as threads:
+        pruning_of_all = threads.submit(runs.engine.prune, _now())
+        while not pruning_of_all.done():
+            asked = time.monotonic()
+            run_id = runs.start(_look_up("new"))
+            longest = max(longest, time.monotonic() - asked)
+            left.append(len(DBOS.list_workflows(workflow_ids=old, load_input=False, load_output=False)))
+            assert runs.end(run_id).status is RunStatus.COMPLETED
+    assert len(set(old) - set(pruning_of_all.result().run_ids)) == 1
+    assert any(0 < number < len(old) for number in left)
+    assert longest < 10
+
+
+def test_a_run_that_begins_meanwhile(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run may need that begins while others are deleted stays, with what that took over; the rest goes."""
+    first, second, third = (runs.write("notes", text) for text in ("a", "b", "c"))
+    other, _ = (runs.write("others", text) for text in ("a", "b"))
+    look = runs.engine._pruner._look
+    held = runs.folder / uuid.uuid4().hex
+
+    def look_and_begin(before: datetime) -> object:
+        found = look(before)
+        write = runs.step("write", "write", {"text": "a"}, "note")
+        hold = runs.step("hold", "hold", {"note": "${{ steps.write.outputs.note }}", "marker": str(held)})
+        begun.append(runs.start(Pipeline("notes", (write, hold))))
+        with pytest.raises(ConflictError, match="are being deleted already"):
+            runs.engine.prune(before)
+        return found
+
+    begun: list[str] = []
+    monkeypatch.setattr(runs.engine._pruner, "_look", look_and_begin)
+    pruned = runs.engine.prune(_now())
+    assert (pruned.run_ids, pruned.kept) == ((other,), 4)
+    assert {run_id: runs.files(run_id).exists() for run_id in (first, second, third)} == dict.fromkeys(
+        (first, second, third), True
+    )
+    held.touch()
+    assert runs.end(begun[0]).steps[0].reused_from == first
 
 
 def test_no_run_goes_on_from_one_that_is_gone(runs: Runs) -> None:

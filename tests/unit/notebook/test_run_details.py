@@ -82,6 +82,15 @@ def test_a_run_without_steps() -> None:
     assert "waiting" in draw(PipelineRun("run-1", "nightly", N))
 
 
+def test_a_step_that_is_left_out() -> None:
+    """A step that will not run any more does not wait: it says why."""
+    left_out = StepRun("register", N, reason="the run failed before")
+    shown = draw(PipelineRun("run-1", "nightly", RunStatus.FAILED, (left_out,)))
+    assert "the run failed before" in shown
+    assert "not run" in shown
+    assert "waiting" not in shown
+
+
 def test_it_follows_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The widget has each new state; at the end the cell keeps plain HTML alone, and the widget is closed."""
     monkeypatch.setattr(details, "_POLL_SECONDS", 0.001)

@@ -38,7 +38,7 @@ def test_a_graph_that_fits() -> None:
     [
         ((TRAIN, replace(TRAIN, inputs={"dataset": "b"})), "2 steps named 'train'", ("steps",)),
         ((replace(TRAIN, kind="autml"),), "did you mean 'automl'", ("steps", "train")),
-        ((replace(TRAIN, name="a b"),), "step name 'a b' can't serve", ("steps",)),
+        ((replace(TRAIN, name="a b"),), "step name 'a b' can't serve", ("steps", "a b")),
         ((replace(TRAIN, inputs={}),), "input 'dataset' is missing", ("steps", "train", "inputs")),
         ((replace(TRAIN, inputs={"dataset": 7}),), "7 is no dataset", ("steps", "train", "inputs", "dataset")),
         (

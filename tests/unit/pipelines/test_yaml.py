@@ -84,7 +84,16 @@ def test_yaml_and_python_say_the_same(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "where", "message"),
     [
-        ("kind: automl", "kind: autml", "12:5", "input should be 'prepare'"),
+        ("kind: automl", "kind: autml", "12:5", "there is no kind 'autml'; did you mean 'automl'"),
+        ("  train:\n", "  my step:\n", "11:3", "step name 'my step' can't serve"),
+        (
+            "  prepare:\n    kind: prepare\n",
+            "  prepare:\n  - kind: prepare\n",
+            "8:3",
+            "steps.prepare: a list can't serve; NAME: VALUE",
+        ),
+        ("    kind: prepare\n    inputs: {dataset: bank, test_share: 0.2}\n", "", "8:3", "steps.prepare: nothing can't serve"),
+        ("    kind: prepare", "\tkind: prepare", "9:1", "a tab; spaces would serve"),
         ("kind: prepare", "kid: prepare", "9:5", "did you mean 'kind'"),
         ("test_share: 0.2", "test_share: much", "10:29", "'much' is no number"),
         ("steps.prepare", "steps.prepar", "16:7", "did you mean 'prepare'"),

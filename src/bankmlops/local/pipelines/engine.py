@@ -25,6 +25,7 @@ from bankmlops.local.pipelines.pruning import RunPruner
 from bankmlops.local.pipelines.requests import RunRequest, read_request
 from bankmlops.local.pipelines.runs import RunSources, read_run
 from bankmlops.local.pipelines.sources import check_sources
+from bankmlops.local.pipelines.step_checks import check_values
 from bankmlops.local.pipelines.training import find_automl_runs
 from bankmlops.local.pipelines.workflows import RUN_QUEUE, RUN_WORKFLOW, STEP_WORKFLOW, define_workflows, is_canceled
 from bankmlops.local.workspace import LocalWorkspace
@@ -79,7 +80,7 @@ class PipelineEngine:
         """
         check_pipeline(request.pipeline)
         check_sources(self._workspace, request.pipeline)
-        assign(request.pipeline, request.parameters)
+        check_values(request.pipeline, assign(request.pipeline, request.parameters))
         document = cast(dict[str, Any], to_document(request))
         known = self._find(run_id) or self._enqueue(run_id, document)
         if known is None or known.input is None or known.input["args"][0] != document:
@@ -92,6 +93,7 @@ class PipelineEngine:
             self._refuse_crowd()
             if document["resubmitted_from"]:
                 self._known(document["resubmitted_from"])
+            self._pruner.heed(read_request(document))
             with SetWorkflowID(run_id):
                 DBOS.enqueue_workflow(RUN_QUEUE, self._workflow, document)
         return self._find(run_id)
@@ -99,7 +101,7 @@ class PipelineEngine:
     @contextmanager
     def _entering(self) -> Iterator[None]:
         if not self._entrance.acquire(timeout=_ENTRANCE_SECONDS):
-            raise BackendUnavailableError("too many ask at once, or old runs are being deleted; try again in a moment")
+            raise BackendUnavailableError("too many ask at once; try again in a moment")
         try:
             yield
         finally:
@@ -153,11 +155,8 @@ class PipelineEngine:
 
     @_reporting
     def prune(self, before: datetime) -> PrunedRuns:
-        """Delete them: no run begins meanwhile, which might need one."""
-        with self._entering():
-            found = self._pruner.find(before)
-            self._pruner.delete(found)
-        return found
+        """Delete them, slice by slice: runs may begin in between, and what those may need stays."""
+        return self._pruner.prune(before, self._entering)
 
     def _read(self, runs: Sequence[WorkflowStatus]) -> Sequence[PipelineRun]:
         """All steps of all these runs come in one query; only those that are not done need another look each."""

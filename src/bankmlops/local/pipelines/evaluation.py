@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from bankmlops.local.datasets import Datasets
 from bankmlops.local.pipelines.steps import Outputs, StepContext
 from bankmlops.local.pipelines.training import dataset_of, model_of
 from bankmlops.pipelines.progress import REFUSAL
+from bankmlops.pipelines.validation import closest
 from bankmlops.types import Dataset, Model, Run
 
 if TYPE_CHECKING:
@@ -23,12 +25,17 @@ if TYPE_CHECKING:
 
 _CONFIDENCE = 0.95
 _STOP, _FAIL = "stop", "fail"
+_AVERAGED = ("AUC", "average_precision_score", "precision_score", "recall_score", "f1_score")
+METRICS = (
+    *("accuracy", "balanced_accuracy", "weighted_accuracy", "log_loss", "matthews_correlation", "norm_macro_recall"),
+    *(f"{name}_{average}" for name in _AVERAGED for average in ("macro", "micro", "weighted")),
+)
 
 
 def evaluate(context: StepContext, _outputs: Outputs) -> Outputs:
     """Let the model through, or not: then the run fails, or, with `otherwise` "stop", ends without what waits for the gate."""
-    _check(context)
     run = context.backend.get_run(context.inputs["automl_run_id"])
+    _check(context.inputs, run)
     outputs = _compared(context, run) if "champion" in context.inputs else _scored(context, run)
     refusal = outputs.get(REFUSAL, "")
     if refusal and context.inputs.get("otherwise", _FAIL) == _FAIL:
@@ -37,14 +44,24 @@ def evaluate(context: StepContext, _outputs: Outputs) -> Outputs:
     return {"automl_run_id": run.id, **outputs, "passed": "false" if refusal else "true"}
 
 
-def _check(context: StepContext) -> None:
-    inputs = context.inputs
+def check_gate(inputs: Mapping[str, Any]) -> None:
+    """Raises `InvalidRequestError` for an input that no gate can have; those that are not known yet are left out."""
     if inputs.get("otherwise", _FAIL) not in (_FAIL, _STOP):
         raise InvalidRequestError(f"otherwise {inputs['otherwise']!r} can't serve; {_FAIL} or {_STOP} would")
-    if "champion" in inputs and "dataset" not in inputs:
-        raise InvalidRequestError("input 'dataset' is missing: the rows that model and champion are compared on")
     if not 0.5 <= inputs.get("confidence", _CONFIDENCE) < 1:
         raise InvalidRequestError(f"confidence {inputs['confidence']} can't serve; 0.5 or more and less than 1 would")
+    metric = inputs.get("metric", METRICS[0])
+    if metric not in METRICS and not metric.endswith("_binary"):
+        raise InvalidRequestError(f"metric {metric!r} is unknown; {closest(metric, METRICS)}")
+
+
+def _check(inputs: Mapping[str, Any], run: Run) -> None:
+    check_gate(inputs)
+    if "champion" in inputs and "dataset" not in inputs:
+        raise InvalidRequestError("input 'dataset' is missing: the rows that model and champion are compared on")
+    known = METRICS if "dataset" in inputs else (*run.metrics, *METRICS)
+    if inputs.get("metric", METRICS[0]) not in known:
+        raise InvalidRequestError(f"metric {inputs['metric']!r} is not known of this model; {closest(inputs['metric'], known)}")
 
 
 def _scored(context: StepContext, run: Run) -> dict[str, str]:

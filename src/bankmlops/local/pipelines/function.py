@@ -21,6 +21,7 @@ from bankmlops.local.pipelines.steps import Outputs, StepContext
 from bankmlops.local.processes import ProcessIdentity, is_alive, kill_family, start_detached
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+_AT_ONCE = {"PYTHONUNBUFFERED": "1"}  # what it prints is in the log while it works, and before what it fails with
 _POLL_SECONDS = 0.2
 _MAXIMUM_LOG_BYTES = 64 * 1024 * 1024
 
@@ -32,7 +33,7 @@ def call_function(context: StepContext, _outputs: Outputs) -> Outputs:
     (folder / RESULT).unlink(missing_ok=True)
     outputs = context.folder.outputs()
     write_private_json(folder / CALL, _call(context))
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _AT_ONCE
     process = start_detached(MODULE, [str(folder)], context.folder.log, folder, environment)
     try:
         _follow(context, process)

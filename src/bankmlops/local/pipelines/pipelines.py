@@ -17,9 +17,11 @@ from bankmlops.local.pipelines.documents import from_document, to_document
 from bankmlops.local.pipelines.files import StepFolder, copy_output, read_file_output
 from bankmlops.local.pipelines.requests import RunRequest
 from bankmlops.local.pipelines.sources import keep_sources
+from bankmlops.local.pipelines.step_checks import check_values, default_values
 from bankmlops.local.pipelines.store import PipelineStore, StoredPipeline
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions, graph_of
+from bankmlops.pipelines.parameters import assign
 from bankmlops.pipelines.validation import check_text
 from bankmlops.types import PipelineConfig, PipelineRun, PublishedPipeline, StepRun
 
@@ -64,8 +66,10 @@ class Pipelines:
 
     def submit(self, pipeline: PipelineConfig | Pipeline, options: RunOptions = DEFAULT_OPTIONS) -> PipelineRun:
         """Start a run that outlives this process. Raises `BackendUnavailableError` where no control server runs."""
+        graph = graph_of(pipeline)
+        check_values(graph, assign(graph, options.parameters))
         request = RunRequest(
-            pipeline=keep_sources(self._workspace, graph_of(pipeline)),
+            pipeline=keep_sources(self._workspace, graph),
             parameters=options.parameters,
             experiment_name=options.experiment_name,
             run_source=options.run_source,
@@ -77,7 +81,9 @@ class Pipelines:
     def publish(self, pipeline: PipelineConfig | Pipeline, version: str, description: str = "") -> PublishedPipeline:
         """Publish it, control server or not. Raises `ConflictError` where this name and version have other content."""
         check_text("the pipeline's version", version)
-        stored = self._store.publish(keep_sources(self._workspace, graph_of(pipeline)), version, description)
+        graph = graph_of(pipeline)
+        check_values(graph, default_values(graph))
+        stored = self._store.publish(keep_sources(self._workspace, graph), version, description)
         self._audit.record_own("publish", f"pipeline {stored.id}", f"{stored.name} version {stored.version}")
         return self._published(stored)
 

@@ -37,6 +37,7 @@ _STATUS = MappingProxyType(
         "CANCELLED": RunStatus.CANCELED,
     }
 )
+_LEFT_OUT = MappingProxyType({RunStatus.FAILED: "the run failed before", RunStatus.CANCELED: "the run was canceled before"})
 _ERROR_CHARACTERS = 500
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00 ")
 
@@ -53,18 +54,26 @@ class RunSources:
         """The newest line that the step, or its AutoML run, said; empty where there is none."""
         if automl_run_id:
             with suppress(BankMLOpsError):
-                return self.backend().get_run(automl_run_id).progress
+                return self._of_search(automl_run_id)
         lines = last_lines(StepFolder(self.workspace, run_id, step).log, 1)
         return _MOMENT.sub("", lines[0])[:_ERROR_CHARACTERS] if lines else ""
+
+    def _of_search(self, run_id: str) -> str:
+        """What it says, with its best score so far, which it says of itself only while it tries."""
+        run = self.backend().get_run(run_id)
+        best = None if "best " in run.progress else next(iter(self.backend().list_children(run_id)), None)
+        return (
+            f"{run.progress}, best {run.primary_metric} {best.score:.4f}" if run.progress and best else run.progress or "starting"
+        )
 
 
 def read_run(run: WorkflowStatus, steps: Sequence[WorkflowStatus], sources: RunSources) -> PipelineRun:
     """The run with all its steps, those that have not begun included."""
     request = read_request(run.input["args"][0] if run.input else {})
     by_id = {status.workflow_id: status for status in steps}
-    read = _StepReader(run.workflow_id, request, by_id, sources)
-    shown = tuple(read.step_run(step) for step in request.pipeline.steps)
     status = _run_status(run, steps)
+    read = _StepReader(run.workflow_id, request, by_id, sources, _LEFT_OUT.get(status, ""))
+    shown = tuple(read.step_run(step) for step in request.pipeline.steps)
     return PipelineRun(
         id=run.workflow_id,
         experiment_name=request.experiment,
@@ -86,17 +95,20 @@ def read_run(run: WorkflowStatus, steps: Sequence[WorkflowStatus], sources: RunS
 class _StepReader:
     """Reads the steps of one run."""
 
-    def __init__(self, run_id: str, request: RunRequest, recorded: Mapping[str, WorkflowStatus], sources: RunSources) -> None:
+    def __init__(
+        self, run_id: str, request: RunRequest, recorded: Mapping[str, WorkflowStatus], sources: RunSources, left_out: str
+    ) -> None:
         self._run_id = run_id
         self._recorded = recorded
         self._sources = sources
+        self._left_out = left_out
         self._stopped = why_stopped(request.pipeline, self._done(request))
 
     def step_run(self, step: Step) -> StepRun:
         """One step, begun or not."""
         status = self._status(step.name)
         if status is None:
-            reason = self._stopped.get(step.name, "")[:_ERROR_CHARACTERS]
+            reason = self._stopped.get(step.name, self._left_out)[:_ERROR_CHARACTERS]
             return StepRun(step.name, RunStatus.NOT_STARTED, kind=step.kind, depends_on=step.depends_on, reason=reason)
         if status.status == "SUCCESS":
             return _completed(step, status, _result(status))

@@ -16,6 +16,7 @@ from bankmlops.local.disk import disk_errors, make_private_folder
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Pipeline, Step
 from bankmlops.pipelines.kinds import FUNCTION
+from bankmlops.pipelines.validation import InvalidPipelineError
 
 _KIND = "pipeline-sources"
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -51,7 +52,7 @@ def _kept(workspace: LocalWorkspace, step: Step) -> Step:
         files = _files(Path(step.source).expanduser())
         _check_module(step, files)
     except InvalidRequestError as error:
-        raise InvalidRequestError(f"step {step.name!r}: {error}") from None
+        raise InvalidPipelineError(f"step {step.name!r}: {error}", "steps", step.name, "source") from None
     digest = _hash(files)
     _copy(workspace, digest, files)
     return replace(step, source=digest)

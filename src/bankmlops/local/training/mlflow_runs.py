@@ -105,7 +105,8 @@ class MLflowRun:
         note = {"mlflow.note.content": _SYNTHETIC_NOTE} if record.config.dataset.synthetic else {}
         run_id = self._create_run(record.run.id, record.run.started, {**record.run.tags, **note})
         self._log(run_id, {}, _parameters(record), {})
-        self._client.log_inputs(run_id, datasets=[given])
+        with self._workspace.lock("mlflow-inputs"):  # MLflow looks for the dataset, then adds it: two at once would collide
+            self._client.log_inputs(run_id, datasets=[given])
         return run_id
 
     def _create_run(self, name: str, began: datetime | None, tags: Mapping[str, str]) -> str:

@@ -133,6 +133,7 @@ export function noteOf(step) {
 }
 
 export function wordOf(step) {
+  if (step.status === "NotStarted" && step.reason) return "not run";
   return { NotStarted: "waiting", Running: "running", Completed: "completed", Failed: "failed", Canceled: "canceled" }[step.status] ?? step.status;
 }
 

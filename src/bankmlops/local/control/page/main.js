@@ -57,10 +57,11 @@ function show(view, path, arrived) {
   const data = {};
   let said = null;
   let focusesTitle = arrived;
+  let isLeft = false;
   if (arrived || !main.querySelector("#title")) replaceContent(main, element("p", { class: "loading" }, "Loading…"));
 
   function draw() {
-    if (sources.some(([name]) => !(name in data))) return;
+    if (isLeft || sources.some(([name]) => !(name in data))) return;
     document.title = `${view.title(path, data)} – bankmlops`;
     replaceContent(main, view.draw(data, path, { width: room(main), redraw: draw }));
     const states = view.states?.(data) ?? {};
@@ -85,6 +86,7 @@ function show(view, path, arrived) {
   const onResize = debounced(draw);
   addEventListener("resize", onResize);
   return () => {
+    isLeft = true;
     stops.forEach((stop) => stop());
     removeEventListener("resize", onResize);
   };

@@ -107,7 +107,7 @@ function details(step, trained, log, id) {
       Attempts: step.attempts || "",
       Progress: step.status === "Running" ? step.progress || trained?.progress : "",
       "Reused from": step.reused_from ? link(short(step.reused_from), "runs", step.reused_from) : "",
-      Reuse: step.reason,
+      [step.status === "NotStarted" ? "Not run" : "Reuse"]: step.reason,
       "AutoML run": step.run_id ? link(short(step.run_id), "automl", step.run_id) : "",
       ...readable(step.outputs),
     }),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pytest
 
 from bankmlops import client
 from bankmlops.cli.application import run
+from bankmlops.connect import control_desk
 from bankmlops.errors import InvalidRequestError
 from bankmlops.local.backend import LocalBackend
-from bankmlops.types import DeploymentConfig, Endpoint, RunStatus
+from bankmlops.online.scores import POLICIES
+from bankmlops.types import DeploymentConfig, Endpoint, RunStatus, TokenScope
 from support.trained import train
 from support.waiting import wait_until
 
@@ -23,12 +26,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROWS: list[Mapping[str, object]] = [
     {"age": 20 + number * 7 % 50, "job": ("student", "retired")[number % 2]} for number in range(900)
 ]
+SPARE = len(ROWS)  # one row more is asked for, whose label may turn out to be either
 TRUTH = ["no" if int(str(row["age"])) >= 40 else "yes" for row in ROWS]  # the opposite of what the model says
 
 
 @dataclass(frozen=True)
 class Online:
-    """A workspace with an endpoint that was asked for all `ROWS`, and a control server."""
+    """A workspace with an endpoint that was asked for all `ROWS` and one more, and a control server."""
 
     backend: LocalBackend
     endpoint: Endpoint
@@ -38,9 +42,14 @@ class Online:
 
     def post(self, outcomes: Sequence[Mapping[str, Any]], headers: Mapping[str, str] | None = None) -> httpx.Response:
         """Send outcomes, with the workspace's token unless other headers are given."""
-        headers = self.backend.authorization_header() if headers is None else headers
         body = {"endpoint": self.endpoint.name, "outcomes": list(outcomes)}
-        return httpx.post(f"{self.url}/feedback", json=body, headers=headers, timeout=60, trust_env=False)
+        return self.send(json.dumps(body).encode(), headers)
+
+    def send(self, body: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Send any bytes as JSON."""
+        headers = self.backend.authorization_header() if headers is None else headers
+        sent = {**headers, "Content-Type": "application/json"}
+        return httpx.post(f"{self.url}/feedback", content=body, headers=sent, timeout=60, trust_env=False)
 
     def outcome(self, row: int, label: str | None = None) -> dict[str, Any]:
         return {"request_id": self.request_id, "row": row, "label": label or TRUTH[row]}
@@ -58,7 +67,7 @@ def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
     endpoint = backend.deploy_model(model, DeploymentConfig("bank-endpoint", collect_model_data=True))
     try:
         url = backend.up()
-        client.score(endpoint.scoring_uri, backend.get_keys(endpoint.name).primary, ROWS)
+        client.score(endpoint.scoring_uri, backend.get_keys(endpoint.name).primary, [*ROWS, ROWS[0]])
         copied = folder / "copied"
         wait_until(lambda: bool(backend.download_telemetry(endpoint.name, copied)))
         request_id = json.loads((copied / "collected.jsonl").read_text().splitlines()[0])["request_id"]
@@ -70,6 +79,7 @@ def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Online]:
 
 def test_outcomes_over_rest(online: Online) -> None:
     """With the token a label is stored once; an unknown id, a wrong value and a contradiction are refused in one line each."""
+    before = len(online.backend.list_outcomes("bank-endpoint"))
     assert online.post([online.outcome(0)], {}).status_code == 401
     first = online.post([online.outcome(0), online.outcome(1), online.outcome(1, "maybe")])
     assert first.status_code == 200
@@ -87,7 +97,80 @@ def test_outcomes_over_rest(online: Online) -> None:
         assert answer.status_code == status, answer.text
         assert "\n" not in answer.json()["error"]["message"]
     assert online.post([online.outcome(0)] * 1001).status_code in (400, 413)
-    assert len(online.backend.list_outcomes("bank-endpoint")) == 2
+    assert len(online.backend.list_outcomes("bank-endpoint")) == before + 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b"[]", 400),
+        (b"[" * 60_000, 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": []}', 400),
+        (b'{"endpoint": NaN, "outcomes": [{"request_id": "ID", "label": "yes"}]}', 400),
+        (b'{"endpoint": "../../bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes"}]}', 404),
+        (b'{"endpoint": "nobody", "outcomes": [{"request_id": "ID", "label": "yes"}]}', 404),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "\\ud800", "label": "yes"}]}', 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "a\\u0000\\r\\n\\u001b[31m", "label": "yes"}]}', 404),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes\\u0000"}]}', 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": true}]}', 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes", "row": "0"}]}', 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes", "row": 2147483648}]}', 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes", "row": ' + b"9" * 5000 + b"}]}", 400),
+        (b'{"endpoint": "bank-endpoint", "outcomes": [{"request_id": "ID", "label": "yes", "row": 901}]}', 404),
+        (b" " * (64 * 1024 + 1), 413),
+    ],
+    ids=lambda value: str(value)[:70],
+)
+def test_a_hostile_body(online: Online, body: bytes, status: int) -> None:
+    """Whatever is sent is refused in one short line that says what is wrong, and nothing is stored of it."""
+    before = online.backend.list_outcomes("bank-endpoint")
+    answer = online.send(body.replace(b"ID", online.request_id.encode()))
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == {400: "BadRequest", 404: "NotFound", 413: "RequestTooLarge"}[status]
+    assert error["message"].isprintable()
+    assert len(error["message"]) < 300
+    assert online.backend.list_outcomes("bank-endpoint") == before
+
+
+def test_a_label_from_many_at_once(online: Online) -> None:
+    """The same label from eight senders at once is stored once; of two that contradict each other one alone is believed."""
+    with ThreadPoolExecutor(8) as senders:
+        alike = list(senders.map(lambda _: online.post([online.outcome(3)]), range(8)))
+        unlike = list(senders.map(lambda turn: online.post([online.outcome(SPARE, ("no", "yes")[turn % 2])]), range(8)))
+    receipts = [answer.json() for answer in alike]
+    assert sum(receipt["stored"] for receipt in receipts) + sum(receipt["repeated"] for receipt in receipts) == 8
+    assert sum(receipt["stored"] for receipt in receipts) <= 1
+    assert sorted(answer.status_code for answer in unlike) == [200] * 4 + [409] * 4
+    labels = {row.row: row.label for row in online.backend.list_outcomes("bank-endpoint")}
+    assert labels[3] == TRUTH[3]
+    believed = [turn for turn, answer in enumerate(unlike) if answer.status_code == 200]
+    assert {("no", "yes")[turn % 2] for turn in believed} == {labels[SPARE]}
+
+
+def test_a_flood(online: Online) -> None:
+    """A hundred bodies of unknown ids, eight at a time, leave nothing on the disk; a true label beside them gets in."""
+    files = online.folder / "workspace" / "feedback"
+    online.post([online.outcome(5)])
+    before = sum(path.stat().st_size for path in files.rglob("*.db*"))
+    flood = [{"request_id": f"unknown-{number}", "label": "yes"} for number in range(1000)]
+    with ThreadPoolExecutor(9) as senders:
+        sent = senders.map(lambda _: online.post(flood).status_code, range(100))
+        wait_until(lambda: online.post([online.outcome(5)]).status_code == 200)
+        assert set(sent) <= {404, 429}
+    assert sum(path.stat().st_size for path in files.rglob("*.db*")) <= before
+
+
+def test_whose_token(online: Online) -> None:
+    """A token for labels brings labels and triggers nothing; one that may read brings none."""
+    desk = control_desk("local", online.folder / "workspace")
+    for scope, status in ((TokenScope.FEEDBACK, 200), (TokenScope.READ, 403), (TokenScope.TRIGGER, 403)):
+        bearer = {"Authorization": f"Bearer {desk.create_token(f'of-{scope}', scope, 1.0).secret}"}
+        assert online.post([online.outcome(6)], bearer).status_code == status
+        assert httpx.post(f"{online.url}/runs", json={}, headers=bearer, timeout=60, trust_env=False).status_code == 403
 
 
 def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +214,33 @@ def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -
     key = online.backend.get_keys("bank-endpoint").primary
     answers = client.score(online.endpoint.scoring_uri, key, ROWS[:50])
     assert sum(answer == truth for answer, truth in zip(answers, TRUTH, strict=False)) >= 47
+
+
+def test_files_as_a_stream(online: Online, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files do as well as an endpoint; with other settings a run of that name begins anew where that is asked for."""
+    monkeypatch.chdir(online.folder)
+    moments = [f"2026-01-01T{row // 60:02d}:{row % 60:02d}:00Z" for row in range(len(ROWS))]
+    rows = [f"id-{row},{moments[row]},{values['age']},{values['job']}" for row, values in enumerate(ROWS)]
+    labels = [f"id-{row},{moment},{label}" for row, (moment, label) in enumerate(zip(moments, TRUTH, strict=True))]
+    Path("rows.csv").write_text("\n".join(["request_id,time,age,job", *rows]) + "\n")
+    Path("labels.csv").write_text("\n".join(["request_id,time,y", *labels]) + "\n")
+    words = ("online", "run", "files", "--rows", "rows.csv", "--labels", "labels.csv", "--model", "bank:1", "--warm-up", "200")
+    assert online.command(*words, "--retrain-every", "0", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {score["policy"]: score["rows"] for score in report["scores"]} == dict.fromkeys(POLICIES, report["labels"] - 200)
+    assert online.command("online", "status", "files", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report
+
+    assert online.command(*words, "--retrain-every", "0", "--seed", "7") == 4
+    assert "--fresh begins anew" in capsys.readouterr().err
+    assert online.command(*words, "--retrain-every", "0", "--seed", "7", "--fresh", "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["run_id"] != report["run_id"]
+    assert again["labels"] == report["labels"]
+
+    Path("labels.csv").write_text("request_id,time,y\nnobody,2026-01-01T00:00:00Z,yes\n")
+    assert online.command(*words) == 2
+    assert capsys.readouterr().err.count("request 'nobody' is no row of rows.csv") == 1
 
 
 def test_drawn_in_mlflow(online: Online) -> None:

@@ -13,11 +13,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from bankmlops.datasets import synthesize
+from bankmlops.datasets import synthesize, synthesize_stream
 from bankmlops.local.backend import LocalBackend
+from bankmlops.local.training.mlflow_store import open_store
+from bankmlops.local.workspace import LocalWorkspace
+from bankmlops.online.loop import OnlineLoop, OnlineSettings
+from bankmlops.online.promotion import trained_model
+from bankmlops.online.scores import POLICIES
+from bankmlops.online.stream import read_stream
+from bankmlops.online.training import WindowTraining
 from bankmlops.runs import wait
-from bankmlops.types import AutoMLConfig, DataSource, Run, RunStatus
+from bankmlops.types import AutoMLConfig, DataSource, Run, RunStatus, StreamDrift
 from support.browser import NEEDS_CHROMIUM, chromium, quiet_page
+from support.quick_bundle import train_quickly
 
 pytestmark = NEEDS_CHROMIUM
 TRAINING = "?workflowType=machine_learning"
@@ -25,23 +33,24 @@ TRAINING = "?workflowType=machine_learning"
 
 @dataclass(frozen=True)
 class Served:
-    """The pages' address, where the command says to begin, and the run behind them."""
+    """The pages' address, where the command says to begin, the run behind them, and the page of an online loop's run."""
 
     url: str
     first: str
     run: Run
+    online: str
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("mlflow")
-    run = _train(folder)
+    online, run = _learn_online(folder), _train(folder)  # the pages begin with the newest
     command = [sys.executable, "-m", "bankmlops.local.training.mlflow_ui", "--workspace", str(folder / "workspace")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = re.search(r"http://\S+", process.stdout.readline())
         assert first
-        yield Served(first[0].partition("/#")[0], first[0], run)
+        yield Served(first[0].partition("/#")[0], first[0], run, online)
         process.send_signal(signal.SIGINT)
         process.wait(60)
 
@@ -55,6 +64,23 @@ def _train(folder: Path) -> Run:
     assert run.status is RunStatus.COMPLETED, run.error
     backend.register_model(run.id, "bank-model")
     return run
+
+
+def _learn_online(folder: Path) -> str:
+    """Three policies over a stream whose world changes, and the challenger as a run."""
+    backend = LocalBackend(folder / "workspace")
+    synthesize_stream(folder / "s.csv", folder / "s.labels.csv", 2000, 5, StreamDrift.SUDDEN, 60.0)
+    stream = read_stream(folder / "s.csv", folder / "s.labels.csv")
+    settings = OnlineSettings(warm_up=500, retrain_every=1000, window=1000)
+    loop = OnlineLoop(stream, settings, folder, train_quickly)
+    loop.run()
+    training = WindowTraining(backend, "bank", stream.label_column, 0.1, synthetic=True)
+    config = training.config(training.register(loop.newest_window(), folder))
+    backend.record_run(trained_model(loop, config, folder / "outputs", 1.0))
+    mlflow = open_store(LocalWorkspace(folder / "workspace"))
+    experiment = mlflow.get_experiment_by_name("online-bank").experiment_id
+    (run,) = (run for run in mlflow.search_runs([experiment]) if "mlflow.parentRunId" not in run.data.tags)
+    return f"/#/experiments/{experiment}/runs/{run.info.run_id}"
 
 
 @pytest.fixture
@@ -88,6 +114,21 @@ def test_the_plots(page: Page, served: Served) -> None:
     for name in ("confusion_matrix.png", "roc.png", "precision_recall.png", "report.html"):
         expect(page.get_by_text(name, exact=True)).to_be_visible()
     page.get_by_text("roc.png", exact=True).click()
+    expect(page.locator("img[src^='blob:'], img[src^='data:image/png']").first).to_be_visible()
+
+
+def test_the_curves_of_an_online_run(page: Page, served: Served) -> None:
+    """The score of each policy is drawn over the labels, and all of them are in one picture among the artifacts."""
+    expect.set_options(timeout=60_000)
+    page.goto(f"{served.url}{served.online}")
+    page.get_by_role("tab", name="Model metrics").click()
+    page.get_by_placeholder("Search metric charts").fill("prequential_log_loss")
+    for policy in POLICIES:
+        expect(page.get_by_text(f"prequential_log_loss_{policy}", exact=True).first).to_be_visible()
+    charts = page.locator(".js-plotly-plot").filter(has=page.locator("path.js-line"))  # a line, and not one bar
+    expect(charts).to_have_count(len(POLICIES))
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("prequential.png", exact=True).click()
     expect(page.locator("img[src^='blob:'], img[src^='data:image/png']").first).to_be_visible()
 
 

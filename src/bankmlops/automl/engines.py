@@ -19,7 +19,7 @@ def executor_of(config: AutoMLConfig, folder: Path, table: Table) -> AbstractCon
 
         packages = (*LEARNERS, *NETWORK) if config.enable_dnn else LEARNERS
         return ray_tasks(config.address, folder, (table.matrix, table.labels, table.folds), packages)
-    return processes(folder, table.matrix, table.labels, table.folds)
+    return processes(folder, table.matrix, table.labels, table.folds, network=config.enable_dnn)
 
 
 def reachable_address(config: AutoMLConfig) -> str:

@@ -47,12 +47,15 @@ class Executor(Protocol):
 
 
 @contextmanager
-def processes(folder: Path, matrix: Array, labels: Array, folds: Array) -> Iterator[ProcessExecutor]:
-    """An executor over processes of this machine, which all end with the block. `folder` takes the table and what tasks leave."""
+def processes(folder: Path, matrix: Array, labels: Array, folds: Array, *, network: bool = False) -> Iterator[ProcessExecutor]:
+    """An executor over processes of this machine, which all end with the block. `folder` takes the table and what tasks leave.
+
+    With `network` what a network needs is imported ahead of the first task, and not with the first network.
+    """
     for name, array in (("matrix", matrix), ("labels", labels), ("folds", folds)):
         save_array(folder / f"{name}.npy", array)
     nursery = subprocess.Popen(
-        [sys.executable, "-P", "-m", "bankmlops.automl.nursery", str(folder)],
+        [sys.executable, "-P", "-m", "bankmlops.automl.nursery", str(folder), *(["network"] if network else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,

@@ -1,9 +1,9 @@
 """The process from which trial processes are forked: it has imported the learners once, and holds the table in memory.
 
-`python -m bankmlops.automl.nursery FOLDER` reads `matrix.npy`, `labels.npy` and `folds.npy` there, then a JSON command a line on
-stdin: `{"fit": {...}}` forks a process for the task, `{"kill": NAME}` ends one. It says `{"ended": NAME}` on stdout when a task's
-process has ended, whatever became of it: the result is on disk or it is not; and `{"disk": ERRNO}` where the disk refused it.
-When stdin closes it ends, and so do its children, also where it is killed itself.
+`python -m bankmlops.automl.nursery FOLDER [network]` reads `matrix.npy`, `labels.npy` and `folds.npy` there, then a JSON command
+a line on stdin: `{"fit": {...}}` forks a process for the task, `{"kill": NAME}` ends one. It says `{"ended": NAME}` on stdout
+when a task's process has ended, whatever became of it: the result is on disk or it is not; and `{"disk": ERRNO}` where the disk
+refused it. When stdin closes it ends, and so do its children, also where it is killed itself.
 
 It must never start a thread or a parallel loop of its own: a fork copies one thread alone, and OpenMP's pool would be missing.
 """
@@ -31,7 +31,10 @@ _DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT
 def main() -> None:
     """Serve until stdin closes."""
     _end_with_parent()
-    Nursery(Path(sys.argv[1])).serve()
+    nursery = Nursery(Path(sys.argv[1]))
+    if sys.argv[2:] == ["network"]:
+        preload_network()  # before the first trial: while it goes on nothing else is begun, ended or told
+    nursery.serve()
 
 
 class Nursery:

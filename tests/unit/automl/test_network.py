@@ -15,6 +15,7 @@ from typing import Any
 import joblib
 import numpy
 import pandas
+import psutil
 import pytest
 
 from bankmlops.automl import Trial, check_parity, export
@@ -163,6 +164,19 @@ def test_trial_processes(tmp_path: Path) -> None:
     assert ended["whole"].probabilities.shape == (ROWS, 2)
     assert "torch" not in str(type(joblib.load(estimator_path(tmp_path, whole))[-1].estimators_[0].coefs_[0]))
     assert graph_path(tmp_path, whole).stat().st_size > 0
+
+
+def test_pytorch_is_imported_ahead_of_the_first_trial(tmp_path: Path) -> None:
+    """While it is imported no trial is begun, ended or told: a run that has a network does that before all else."""
+    task = FitTask("first", "LogisticRegression", {"C": 1.0}, ALL_ROWS, 1)
+    found = []
+    for network in (False, True):
+        with small_executor(tmp_path / str(network), network=network) as executor:
+            executor.submit(task)
+            assert executor.next_ended(120.0)
+            (nursery,) = (each for each in psutil.Process().children() if str(tmp_path / str(network)) in each.cmdline())
+            found.append(any("libtorch" in mapped.path for mapped in nursery.memory_maps()))
+    assert found == [False, True]
 
 
 class _Told:

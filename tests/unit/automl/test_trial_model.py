@@ -44,7 +44,7 @@ def _alone(table: Table, algorithm: str, parameters: dict[str, float]) -> Array:
 
 
 def test_a_single_learner(table: Table) -> None:
-    """It is fitted on all rows with the trial's parameters, and answers the classes' names over a data frame."""
+    """It is fitted on all rows with the trial's parameters, and answers the classes over a data frame."""
     model = fit_trial(table, 5, [LOGISTIC, FOREST], SEED)
     assert [name for name, _ in model.steps] == ["datatransformer", "randomforest"]
     wanted = _alone(table, "RandomForest", {"n_estimators": 40, "max_depth": 6, "max_features": 1.0, "min_samples_leaf": 8})
@@ -100,3 +100,14 @@ def test_what_the_leaderboard_lacks(table: Table) -> None:
         fit_trial(table, 9, [LOGISTIC, Configuration(9, "VotingEnsemble", voting)], SEED)
     with pytest.raises(InvalidRequestError, match="ensembled_iterations is not understood"):
         fit_trial(table, 9, [LOGISTIC, Configuration(9, "VotingEnsemble", {})], SEED)
+
+
+@pytest.mark.parametrize("kind", [numpy.int64, numpy.float64, numpy.bool_])
+def test_it_answers_what_the_label_column_holds(kind: type) -> None:
+    """Labels that are numbers or truths are predicted as such, and not as their texts."""
+    given = columns(200, 2)
+    given["y"] = (given["y"] == "class 1").astype(kind)
+    table = prepare(given, config(given, n_cross_validations=2))
+    predicted = fit_trial(table, 3, [LOGISTIC], SEED).predict(_frame(table))
+    assert predicted.dtype == given["y"].dtype
+    assert set(predicted.tolist()) == set(given["y"].tolist())

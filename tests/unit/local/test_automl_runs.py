@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mlflow.entities import Run as MLflowRun
 
+from bankmlops.automl.devices import resolve_device
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local.datasets import Datasets
@@ -25,7 +27,7 @@ from bankmlops.local.training.automl_worker import seconds_left
 from bankmlops.local.training.mlflow_store import open_store
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.runs import wait
-from bankmlops.types import AutoMLConfig, DataSource, RunStatus
+from bankmlops.types import AutoMLConfig, DataSource, Device, RunStatus
 
 pytestmark = pytest.mark.slow
 HEARD_OF_IT_SECONDS = 15.0
@@ -89,11 +91,15 @@ def _begin(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) ->
     return run_id
 
 
-def _mlflow_status(workspace: LocalWorkspace, run_id: str) -> list[str]:
+def _in_mlflow(workspace: LocalWorkspace, run_id: str) -> list[MLflowRun]:
     client = open_store(workspace)
     experiment = client.get_experiment_by_name("runs")
     query = f"tags.`bankmlops.run_id` = '{run_id}' AND attributes.run_name = '{run_id}'"
-    return [run.info.status for run in client.search_runs([experiment.experiment_id], query)] if experiment else []
+    return list(client.search_runs([experiment.experiment_id], query)) if experiment else []
+
+
+def _mlflow_status(workspace: LocalWorkspace, run_id: str) -> list[str]:
+    return [run.info.status for run in _in_mlflow(workspace, run_id)]
 
 
 def test_submit(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
@@ -198,6 +204,41 @@ def test_more_time_for_an_ended_run(workspace: LocalWorkspace, runs: AutoMLRuns,
     assert first.parameters == kept[0].parameters
 
 
+@pytest.mark.parametrize("end", [RunStatus.COMPLETED, RunStatus.FAILED])
+def test_more_time_however_it_ended(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig, end: RunStatus) -> None:
+    """What a completed run, or one whose process was killed, had tried is not fitted again."""
+    iterations = 1 if end is RunStatus.COMPLETED else None
+    asked = replace(config, allowed_models=("LogisticRegression",), n_cross_validations=2, iterations=iterations)
+    run_id = runs.submit(replace(asked, model_explainability=False)).id
+    _until(lambda: len(runs.children(run_id)) > 0)
+    if end is RunStatus.FAILED:
+        os.kill(AutoMLRecords(workspace).read(run_id).process.pid, signal.SIGKILL)
+    _until(lambda: runs.get(run_id).status.is_final)
+    assert runs.get(run_id).status is end, runs.get(run_id).error
+    fitted = {path.parent.name: path.read_bytes() for path in runs.folder(run_id).glob("search/trial-*/result.json")}
+    kept = {child.iteration: child.score for child in runs.children(run_id) if child.algorithm == "LogisticRegression"}
+
+    ended = wait(runs.get, runs.continue_from(run_id, 0.05, None).id, timeout_seconds=180)
+    assert ended.status is RunStatus.COMPLETED, ended.error
+    assert ended.tags["continues"] == run_id
+    (logged,) = _in_mlflow(workspace, ended.id)
+    assert logged.data.params["device"] == resolve_device(Device.AUTO)
+    assert kept.items() <= {child.iteration: child.score for child in runs.children(ended.id)}.items()
+    folder = runs.folder(ended.id) / "search"
+    assert {name: (folder / name / "result.json").read_bytes() for name in fitted} == fitted
+
+
+def test_a_run_whose_gpu_is_gone(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """It is continued on what there is now."""
+    records = AutoMLRecords(workspace)
+    records.add("AutoML_on_a_gpu", replace(config, device=Device.CUDA), {})
+    records.end("AutoML_on_a_gpu", RunStatus.CANCELED)
+    workspace.folder_of("automl", "AutoML_on_a_gpu")
+    continued = runs.continue_from("AutoML_on_a_gpu", 1.0, None)
+    runs.cancel(continued.id)
+    assert records.read(continued.id).config.device is Device.CPU
+
+
 def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:
     """A dataset whose file was written over fails the run with one line that names the file; the log has no traceback."""
     synthesize(tmp_path / "other.csv", 300, 8)
@@ -219,6 +260,7 @@ def test_refusals_start_nothing(workspace: LocalWorkspace, runs: AutoMLRuns, con
         replace(config, dataset=replace(config.dataset, sha256="other")),
         replace(config, experiment_name="no/name"),
         replace(config, primary_metric="beauty"),
+        replace(config, device=Device.CUDA),  # which no learner of this run has a build for
     ):
         with pytest.raises(InvalidRequestError):
             runs.submit(changed)

@@ -217,6 +217,10 @@ async def _answer_bad_body(_request: Request, error: Exception) -> Response:
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 400:  # what FastAPI says of JSON that Python can't read: too deep, or a number of too many digits
+        return error_response(
+            status, "BadRequest", "body: nested too deep, or a number too long; send a JSON object as application/json"
+        )
     message = f"{request.method} {request.url.path} is not served here"
     return error_response(status, "NotFound" if status == 404 else "MethodNotAllowed", message)
 

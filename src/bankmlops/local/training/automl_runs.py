@@ -74,7 +74,8 @@ class AutoMLRuns:
         if not earlier.run.status.is_final:
             raise ConflictError(f"run {run_id} is {earlier.run.status}: only one that has ended can be continued")
         given = dataset or earlier.config.dataset
-        config = replace(earlier.config, experiment_timeout_minutes=minutes, dataset=given, iterations=None)
+        device = Device.AUTO if earlier.config.device is Device.CUDA else earlier.config.device  # its GPU may be gone
+        config = replace(earlier.config, experiment_timeout_minutes=minutes, dataset=given, iterations=None, device=device)
         validate_config(config)
         best = next(iter(self.children(run_id)), None)
         continued = self._add(config, {**earlier.config.tags, **automl_continuation.tags_before(earlier.run, best)})

@@ -18,6 +18,7 @@ from bankmlops.datasets.reading import check_names
 from bankmlops.errors import InvalidRequestError
 
 CHUNK_BYTES = 4 * 2**20
+_LOOK_BYTES = 64 * 2**10
 MAXIMUM_RECORD_BYTES = 64 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -52,31 +53,41 @@ def describe(path: Path) -> Delimited:
     return Delimited(path, plain, delimiter, tuple(name.strip() for name in header), start)
 
 
-def cut(delimited: Delimited, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+def cut(delimited: Delimited, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytearray]:
     """The rows in chunks of about `chunk_bytes`, always cut at the same places. Raises `InvalidRequestError`, and `OSError`."""
     with delimited.path.open("rb") as file:
         file.seek(delimited.start)
-        pending = b""
-        while block := file.read(chunk_bytes):
-            pending += block
-            end = _last_end(pending)
+        rest = bytearray()
+        while len(content := _longer(rest, file, chunk_bytes)) > len(rest):
+            end = _last_end(content)
+            rest = content[end:]
             if end:
-                yield pending[:end]
-                pending = pending[end:]
-            elif len(pending) > MAXIMUM_RECORD_BYTES:
-                raise _endless(delimited.path, file.tell() - len(pending))
-    if pending.strip():
-        yield pending
+                del content[end:]
+                yield content
+            elif len(content) > MAXIMUM_RECORD_BYTES:
+                raise _endless(delimited.path, file.tell() - len(content))
+    if rest.strip():
+        yield rest
+
+
+def _longer(beginning: bytearray, file: io.BufferedReader, count: int) -> bytearray:
+    """The beginning and at most so many bytes of the file, which are read to where they stay."""
+    content = bytearray(len(beginning) + count)
+    content[: len(beginning)] = beginning
+    with memoryview(content) as view:
+        size = len(beginning) + file.readinto(view[len(beginning) :])
+    del content[size:]
+    return content
 
 
 def _is_ascii(path: Path) -> bool:
     """A quick look that spares most files the thorough one; UTF-16 without its mark has zeros among its letters."""
     with path.open("rb") as file:
-        content = file.read(CHUNK_BYTES)
+        content = file.read(_LOOK_BYTES)
         if b"\0" in content:
             return False
         while content and content.isascii():
-            content = file.read(CHUNK_BYTES)
+            content = file.read(_LOOK_BYTES)
     return not content
 
 
@@ -93,7 +104,7 @@ def _header_line(path: Path, file: BinaryIO) -> bytes:
     return record
 
 
-def _last_end(content: bytes) -> int:
+def _last_end(content: bytearray) -> int:
     """The place after the last record that ends in `content`, which starts with one; 0 where none ends."""
     end = content.rfind(b"\n") + 1
     marks = content.count(b'"', 0, end)

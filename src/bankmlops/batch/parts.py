@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -72,11 +73,7 @@ class Parts:
         rows = faults = 0
         with whole_file(self._output) as partial, whole_file(rejected) as side:
             labelled = pa.schema([pa.field("file", pa.dictionary(pa.int32(), pa.string())), *schema])
-            dictionaries = ["file", "prediction"]
-            with (
-                pq.ParquetWriter(partial, labelled, use_dictionary=dictionaries, compression="zstd") as writer,
-                side.open("w") as lines,
-            ):
+            with _writer(partial, labelled) as writer, side.open("w") as lines:
                 for path, answers, index, first in self._in_order():
                     writer.write_table(_placed(answers, labelled, files, index, first))
                     rows += answers.num_rows
@@ -98,8 +95,20 @@ class Parts:
             last, first = index, first + int(answers.schema.metadata[_COUNT])
 
 
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Row numbers go up by one, so they are written as differences."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        use_dictionary=["file", "prediction"],
+        column_encoding={"row": "DELTA_BINARY_PACKED"},
+        compression="zstd",
+    )
+
+
 def _placed(answers: pa.Table, schema: pa.Schema, files: Sequence[str], index: int, first: int) -> pa.Table:
-    named = pa.DictionaryArray.from_arrays(pa.array([index] * answers.num_rows, pa.int32()), pa.array(files, pa.string()))
+    indices = pa.array(numpy.full(answers.num_rows, index, dtype=numpy.int32))
+    named = pa.DictionaryArray.from_arrays(indices, pa.array(files, pa.string()))
     numbers = pc.add(answers.column("row"), first)
     return pa.table([named, numbers, *answers.columns[1:]], schema=schema)
 

@@ -105,10 +105,10 @@ def _delimited(path: Path, specification: FeatureSpecification) -> Iterator[Load
         yield len(content) / size, partial(_parse, delimited, specification, content)
 
 
-def _parse(delimited: Delimited, specification: FeatureSpecification, content: bytes) -> Rows:
+def _parse(delimited: Delimited, specification: FeatureSpecification, content: bytearray) -> Rows:
     """Numbers as numbers where all are; a chunk with another word among them is read again as text."""
     numeric = {column.name for column in specification.columns if column.kind.is_numeric}
-    if not content.strip():
+    if content.isspace():
         return Rows({}, 0, numpy.arange(0))
     try:
         return _read(delimited, specification, content, numeric)
@@ -120,7 +120,7 @@ def _parse(delimited: Delimited, specification: FeatureSpecification, content: b
         raise InvalidRequestError(f"{delimited.path}: not a table ({str(error).splitlines()[0][:300]})") from error
 
 
-def _read(delimited: Delimited, specification: FeatureSpecification, content: bytes, numeric: Collection[str]) -> Rows:
+def _read(delimited: Delimited, specification: FeatureSpecification, content: bytearray, numeric: Collection[str]) -> Rows:
     ragged: list[Rejection] = []
 
     def reject(row: pyarrow.csv.InvalidRow) -> str:

@@ -75,8 +75,8 @@ class Serving:
     answer: object
 
     def rss_mb(self) -> float:
-        """Resident memory of the process and its children, in 10^6 bytes."""
-        return sum(each.memory_info().rss for each in self._family()) / 1e6
+        """Resident memory of the process and its children, in 10^6 bytes; what they share counts once."""
+        return sum(each.memory_full_info().pss for each in self._family()) / 1e6
 
     def cpu_seconds(self) -> float:
         """Processor time, user and system, of the process and its children since they began."""

@@ -20,7 +20,8 @@ import httpx
 import psutil
 import pytest
 
-from bankmlops.scoring.service import read_service
+from bankmlops.scoring.refusal import RefusedError
+from bankmlops.scoring.service import ServiceFile, read_service
 from support.bundles import OLD, PRIMARY, SECONDARY, YOUNG, write_bundle, write_service
 from support.scoring_server import ScoringProcess, launch, read_answers, read_to_end, request
 
@@ -141,6 +142,19 @@ def test_rotation_under_load(server: ScoringProcess) -> None:
             assert server.score(BODY, keys[-1]).status_code == 403
             keys.append(fresh)
     assert set(outcomes) == {200}
+
+
+def test_a_key_of_this_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However lately the file was looked at, a key that is in it opens, and one that never was there does not."""
+    monkeypatch.setattr("bankmlops.scoring.service._LOOK_SECONDS", 60.0)
+    write_service(tmp_path)
+    service_file = ServiceFile(tmp_path / "service.json")
+    assert service_file.authenticate(f"Bearer {PRIMARY}".encode()) == "Primary"
+    write_service(tmp_path, primary_key="another-primary-key-of-now")
+    assert service_file.authenticate(b"Bearer another-primary-key-of-now") == "Primary"
+    for key in (PRIMARY, "no-key-of-this-endpoint"):
+        with pytest.raises(RefusedError, match="not one of this endpoint's keys"):
+            service_file.authenticate(f"Bearer {key}".encode())
 
 
 def test_broken_replacement(server: ScoringProcess) -> None:

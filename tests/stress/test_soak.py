@@ -34,7 +34,7 @@ LARGE = json.dumps({"data": [YOUNG] * 4000}).encode()
 
 
 class Sample(NamedTuple):
-    """What all workers together hold at a moment."""
+    """What all workers, and the processes beside them, together hold at a moment."""
 
     memory: int
     descriptors: int
@@ -100,10 +100,11 @@ def _put_traffic(port: int, over: threading.Event, failures: Counter[str], done:
 def _sample(server: ScoringProcess) -> Sample:
     workers = psutil.Process(server.process.pid).children()
     assert len(workers) == WORKERS, "no worker died"
+    family = [*workers, *(each for worker in workers for each in worker.children(recursive=True))]
     return Sample(
-        sum(worker.memory_info().rss for worker in workers),
-        sum(worker.num_fds() for worker in workers),
-        sum(worker.num_threads() for worker in workers),
+        sum(each.memory_info().rss for each in family),
+        sum(each.num_fds() for each in family),
+        sum(each.num_threads() for each in family),
     )
 
 

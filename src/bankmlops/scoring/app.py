@@ -21,11 +21,12 @@ from bankmlops.scoring.asgi import (
     send_response,
     text_response,
 )
+from bankmlops.scoring.aside import Request
+from bankmlops.scoring.aside_process import Answer
 from bankmlops.scoring.batches import Batches
 from bankmlops.scoring.collector import Collected, ModelDataCollector
 from bankmlops.scoring.cors import Cors
 from bankmlops.scoring.exchange import AHEAD, BodyReader, Exchange
-from bankmlops.scoring.explainer import Explainer, Explanation
 from bankmlops.scoring.metrics import Metrics, counter_lines, gauge_lines, model_lines
 from bankmlops.scoring.model import Prediction, Scorer, encode_azure, encode_plain
 from bankmlops.scoring.openapi import openapi_3
@@ -53,7 +54,15 @@ class ScoringApp:
     answered in turns; the others by ASGI, after `arrived`, whose answer is in the scope under `AHEAD`.
     """
 
-    def __init__(self, scorer: Scorer, service_file: ServiceFile, request_log: RequestLog, collector: ModelDataCollector) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        service_file: ServiceFile,
+        request_log: RequestLog,
+        collector: ModelDataCollector,
+        batches: Batches,
+        explanations: Batches,
+    ) -> None:
         self.draining = False
         self.retiring = False
         self.waiting = 0
@@ -66,13 +75,13 @@ class ScoringApp:
         self._metrics = Metrics("bankmlops")
         self._explain_metrics = Metrics("bankmlops_explain")
         self._cors = Cors(service.cors_origins) if service.cors_origins else None
-        self._encode = encode_plain if service.plain_json else encode_azure
+        self._plain_json = service.plain_json
         limits = service.limits
         self.inline_bytes = limits.inline_bytes
         self._limits = limits
         self._small = SmallRequests(self._answer_together, limits.inline_bytes)
-        self._batches: Batches[Prediction] = Batches(scorer.score_batch, limits)
-        self._explanations: Batches[Explanation] = Batches(Explainer(scorer, limits).explain, limits)
+        self._batches = batches
+        self._explanations = explanations
         self._bodies = BodyReader(limits)
         self._pages: dict[str, Callable[[], Response]] = {
             "/": lambda: text_response("Healthy"),
@@ -148,9 +157,14 @@ class ScoringApp:
             if exchange.method == "OPTIONS":
                 return self._options(b"OPTIONS, POST")
             self._admit(exchange)
-            body = await self._bodies.read(exchange, receive)
-            at_once = exchange.path == "/score" and len(body) <= self.inline_bytes
-            return self._scored(exchange, body, self._scorer.score(body)) if at_once else await self._answer_later(exchange, body)
+            pieces = await self._bodies.read(exchange, receive)
+            if exchange.path == "/explain":
+                answer = await self._explanations.answer(Request(pieces))
+                return _answered(exchange, answer, answer.body)
+            if exchange.request_bytes > self.inline_bytes:
+                return await self._scored_aside(exchange, pieces)
+            body = b"".join(pieces)
+            return self._scored(exchange, body, self._scorer.score(body))
         except DisconnectedError:
             raise
         except Exception as error:
@@ -230,22 +244,29 @@ class ScoringApp:
             raise overloaded("too many requests wait already: try again")
 
     def _check_caller(self, exchange: Exchange) -> None:
-        exchange.key = self._service_file.current().authenticate(exchange.headers.get(b"authorization"))
+        exchange.key = self._service_file.authenticate(exchange.headers.get(b"authorization"))
         _check_content(exchange.headers)
 
-    async def _answer_later(self, exchange: Exchange, body: bytes) -> Response:
+    async def _scored_aside(self, exchange: Exchange, pieces: Sequence[bytes]) -> Response:
         """What takes too long for the event loop."""
-        if exchange.path == "/score":
-            return self._scored(exchange, body, await self._batches.answer(body))
-        explanation = await self._explanations.answer(body)
-        return _answered(exchange, explanation, explanation.body)
+        collects = self._service_file.latest.collect_model_data
+        answer = await self._batches.answer(Request(pieces, self._is_plain(exchange), collects))
+        if collects:
+            self._collect(exchange, answer.sample, answer.result)
+        return _answered(exchange, answer, answer.body)
 
     def _scored(self, exchange: Exchange, body: bytes, prediction: Prediction) -> Response:
-        service = self._service_file.latest
-        if service.collect_model_data:
-            self._collector.put(Collected(exchange.timestamp, exchange.request_id, service.model, body, prediction.result))
-        encode = encode_plain if _PLAIN in exchange.headers.get(b"accept", b"") else self._encode
+        if self._service_file.latest.collect_model_data:
+            self._collect(exchange, body, prediction.result)
+        encode = encode_plain if self._is_plain(exchange) else encode_azure
         return _answered(exchange, prediction, encode(prediction))
+
+    def _collect(self, exchange: Exchange, body: bytes, result: list[str] | list[list[float]]) -> None:
+        model = self._service_file.latest.model
+        self._collector.put(Collected(exchange.timestamp, exchange.request_id, model, body, result))
+
+    def _is_plain(self, exchange: Exchange) -> bool:
+        return self._plain_json or _PLAIN in exchange.headers.get(b"accept", b"")
 
     def _page(self, exchange: Exchange) -> Response:
         path = exchange.path
@@ -313,6 +334,6 @@ def _check_content(headers: dict[bytes, bytes]) -> None:
         raise RefusedError(415, "content_type", "Content-Encoding is not supported: send the body as it is")
 
 
-def _answered(exchange: Exchange, answer: Prediction | Explanation, body: bytes) -> Response:
+def _answered(exchange: Exchange, answer: Prediction | Answer, body: bytes) -> Response:
     exchange.rows, exchange.exec_ms = answer.rows, answer.exec_ms
     return Response(200, (*JSON, (b"x-ms-run-fn-exec-ms", b"%.3f" % answer.exec_ms)), body)

@@ -9,11 +9,12 @@ import socket
 from collections.abc import Iterator
 
 from bankmlops.errors import ConflictError
+from bankmlops.scoring.forked import how_it_ended, live
 from bankmlops.scoring.service import Service
 from bankmlops.scoring.shared_metrics import SharedMetrics
 from bankmlops.scoring.signals import SignalInbox
 from bankmlops.scoring.worker import Folders, Place, run_worker
-from bankmlops.scoring.worker_process import Stage, WorkerProcess, how_it_ended, live
+from bankmlops.scoring.worker_process import Stage, WorkerProcess
 
 _LOG = logging.getLogger("bankmlops.scoring")
 

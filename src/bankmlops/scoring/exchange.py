@@ -89,40 +89,28 @@ class BodyReader:
         self.buffered = 0
         self._limits = limits
 
-    async def read(self, exchange: Exchange, receive: Receive) -> bytes:
-        """The whole body. Raises `RefusedError` 413 or 503, and `DisconnectedError`."""
+    async def read(self, exchange: Exchange, receive: Receive) -> list[bytes]:
+        """The whole body, in the pieces that it came in. Raises `RefusedError` 413 or 503, and `DisconnectedError`."""
         self._check_declared(exchange.headers.get(b"content-length"))
-        message = await receive()
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            body: bytes = message["body"]
-            exchange.request_bytes = len(body)
-            if len(body) > self._limits.body_bytes:
-                raise too_large(self._limits.body_bytes)
-            return body
-        return await self._read_chunks(exchange, receive, message.get("body", b""), message["type"])
+        pieces: list[bytes] = []
+        more = True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise DisconnectedError
+                pieces.append(message.get("body", b""))
+                more = message.get("more_body", False)
+                exchange.request_bytes += len(pieces[-1])
+                self.buffered += len(pieces[-1])
+                self._check_size(exchange.request_bytes)
+        finally:
+            self.buffered -= exchange.request_bytes
+        return pieces
 
     def _check_declared(self, length: bytes | None) -> None:
         if length is not None and length.isdigit() and int(length[:20]) > self._limits.body_bytes:
             raise too_large(self._limits.body_bytes)
-
-    async def _read_chunks(self, exchange: Exchange, receive: Receive, chunk: bytes, kind: str) -> bytes:
-        chunks: list[bytes] = []
-        size, more = 0, True
-        try:
-            while True:
-                if kind == "http.disconnect":
-                    raise DisconnectedError
-                chunks.append(chunk)
-                size += len(chunk)
-                self.buffered += len(chunk)
-                exchange.request_bytes = size
-                self._check_size(size)
-                if not more:
-                    return b"".join(chunks)
-                message = await receive()
-                kind, chunk, more = message["type"], message.get("body", b""), message.get("more_body", False)
-        finally:
-            self.buffered -= size
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.body_bytes:

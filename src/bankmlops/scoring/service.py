@@ -1,6 +1,6 @@
 """The service's own file, watched: keys, names and switches, so that a rotated key counts at the next request.
 
-Under load a look serves the requests of a millisecond, less than it takes to rotate a key and to use it.
+Under load a look serves the requests of a millisecond, but nobody is refused without another one.
 
 Of the keys only digests are kept in memory; they are compared in constant time, always both.
 """
@@ -22,7 +22,7 @@ from typing import Any
 from bankmlops.errors import InvalidRequestError
 from bankmlops.scoring.cors import check_origins
 from bankmlops.scoring.limits import Limits
-from bankmlops.scoring.refusal import forbidden, unauthorized
+from bankmlops.scoring.refusal import RefusedError, forbidden, unauthorized
 from bankmlops.types import UnknownCategories
 
 _LOG = logging.getLogger("bankmlops.scoring")
@@ -101,17 +101,27 @@ class ServiceFile:
         if now < self._looks_at:
             return self.latest
         self._looks_at = now + _LOOK_SECONDS
+        return self._look()
+
+    def authenticate(self, authorization: bytes | None) -> str:
+        """As the service's own; a key that is not known may be one of a moment ago."""
+        try:
+            return self.current().authenticate(authorization)
+        except RefusedError:
+            return self._look().authenticate(authorization)
+
+    def replaced(self) -> bool:
+        """Whether the file is another one than at the last look."""
+        before, self._stamp = self._stamp, self._stat()
+        return before != self._stamp
+
+    def _look(self) -> Service:
         if self.replaced():
             try:
                 self.latest = self._read()
             except InvalidRequestError as error:
                 _LOG.error("%s; the settings stay as they were", error)
         return self.latest
-
-    def replaced(self) -> bool:
-        """Whether the file is another one than at the last look."""
-        before, self._stamp = self._stamp, self._stat()
-        return before != self._stamp
 
     def _read(self) -> Service:
         service = read_service(self.path)

@@ -12,13 +12,18 @@ import logging
 import signal
 import socket
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bankmlops.errors import BankMLOpsError, InvalidRequestError
+from bankmlops.scoring import aside_work
 from bankmlops.scoring.acceptor import PILE
 from bankmlops.scoring.app import ScoringApp
+from bankmlops.scoring.aside import Aside
+from bankmlops.scoring.batches import Batches
 from bankmlops.scoring.bundle import load_bundle
 from bankmlops.scoring.collector import ModelDataCollector
+from bankmlops.scoring.explainer import Explainer
 from bankmlops.scoring.model import Scorer
 from bankmlops.scoring.refusal import RefusedError
 from bankmlops.scoring.server import RETIRE, ScoringServer
@@ -90,16 +95,26 @@ def _prepare(folders: Folders, service: Service, place: Place, supervisor: socke
     service_file = ServiceFile(folders.service / "service.json", service)
     scorer = Scorer(load_bundle(folders.bundle(service)), service.limits.rows, service.unknown_categories)
     try_example(scorer)
+    limits, sockets = service.limits, (place.listener, supervisor)
+    scoring = Aside.start(partial(aside_work.score, scorer), *sockets)
+    explaining = Aside.start(partial(aside_work.explain, Explainer(scorer, limits)), *sockets, scoring.orders)
     collector = ModelDataCollector(folders.state / "collected.jsonl")
-    app = ScoringApp(scorer, service_file, RequestLog(folders.state / "telemetry.jsonl"), collector)
+    app = ScoringApp(
+        scorer,
+        service_file,
+        RequestLog(folders.state / "telemetry.jsonl"),
+        collector,
+        Batches(scoring, limits),
+        Batches(explaining, limits),
+    )
     app.gather = lambda own: place.metrics.gather(place.number, own)
 
     def publish() -> None:
         place.metrics.publish(place.number, app.metrics_text())
 
-    pile = 0 if service.workers == 1 else min(PILE, service.limits.waiting_requests)
+    pile = 0 if service.workers == 1 else min(PILE, limits.waiting_requests)
     server = ScoringServer(
-        app, service.limits, place.listener, place.parent, publish, lambda: _tell(supervisor, {"retired": "yes"}), pile
+        app, limits, place.listener, place.parent, publish, lambda: _tell(supervisor, {"retired": "yes"}), pile
     )
     signal.signal(RETIRE, server.handle_retirement)
     signal.signal(signal.SIGTERM, server.handle_exit)  # uvicorn would do it too, but the word to end may come before

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import NoReturn
 
 from bankmlops.scoring.server import RETIRE
 from bankmlops.scoring.service import Service
 from bankmlops.scoring.worker import GO
 
 _MAXIMUM_REPORT = 65536
-_LOG = logging.getLogger("bankmlops.scoring")
 
 
 class Stage(Enum):
@@ -88,20 +84,3 @@ class WorkerProcess:
         self.stage = Stage.LEAVING
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
-
-
-def live(work: Callable[[], int]) -> NoReturn:
-    """Do a worker's work in this process, which was forked for it, and end with it: nothing of the parent's code goes on here."""
-    code = 1
-    try:
-        code = work()
-    except Exception:
-        _LOG.exception("worker %d failed", os.getpid())
-    finally:
-        os._exit(code)
-
-
-def how_it_ended(status: int) -> str:
-    """What `waitpid` says of a process, in words."""
-    code = os.waitstatus_to_exitcode(status)
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -319,7 +319,7 @@ def test_two_deployers(endpoints: Endpoints, workspace: LocalWorkspace) -> None:
     for thread in threads:
         thread.join(120)
     assert sorted(map(str, outcomes)) == sorted(map(str, (EndpointState.HEALTHY, ConflictError)))
-    assert len(_processes(workspace.folder)) == 2, "one supervisor and its worker"
+    assert len(_processes(workspace.folder)) == 4, "one supervisor, its worker, and the two that wait beside it"
     endpoints.delete("bank-endpoint")
 
 

@@ -117,6 +117,11 @@ def test_run_again_and_keep(command_line: CommandLine, flow: tuple[dict[str, Any
     assert done.returncode == 0, done.stderr
     evidence = json.loads((command_line.folder / "again.json").read_text())
     assert evidence["synthetic"] is False
+    keys, told = (
+        command_line.json("endpoints", "keys", evidence["endpoint"]["name"]),
+        json.dumps(evidence) + done.stdout + done.stderr,
+    )
+    assert not [name for name in ("primary", "secondary") if keys[name] in told], "no key is in the evidence or in what was said"
     head = "".join(table.read_text().splitlines(keepends=True)[:4])
     scored = command_line.json("score", evidence["endpoint"]["name"], "-", stdin=head)
     assert len(scored["result"]) == 3

@@ -86,7 +86,7 @@ class Search:
         bool, typer.Option("--stack-ensemble/--no-stack-ensemble", help="Stack the best trials in the end.")
     ] = False
     dnn: Annotated[
-        bool, typer.Option("--enable-dnn", help="A network among the learners (PyTorch: install bankmlops[deep]).")
+        bool, typer.Option("--enable-dnn", help="A network among the learners (PyTorch: install bankmlops\\[deep]).")
     ] = False
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Explain the winner (Azure's model_explainability).")

@@ -26,7 +26,7 @@ def export_winner(outputs: Path, winner: Choice, members: Sequence[Member], tabl
     profile = profile_of(table.specification, table.columns)
     write_bundle(outputs / "bundle", model, table.specification, winner.trial.algorithm, table.example, background, profile)
     step = pipeline.step_name(winner.trial.algorithm)
-    built = pipeline.build_pipeline(table.specification, step, _classifier(winner, members, table.specification.classes))
+    built = pipeline.build_pipeline(table.specification, step, _classifier(winner, members, table.classes))
     # A plain pickle: Azure's SDK loads it without joblib, which reads it as well.
     (outputs / "model.pkl").write_bytes(pickle.dumps(built, protocol=5))
     trained = winner.combine([member.probabilities for member in members])
@@ -57,7 +57,7 @@ def _learner(winner: Choice) -> Any:
     return winner.meta_learner or winner.calibration
 
 
-def _classifier(winner: Choice, members: Sequence[Member], classes: Sequence[str]) -> Any:
+def _classifier(winner: Choice, members: Sequence[Member], classes: Sequence[Any]) -> Any:
     import joblib
 
     load_lightgbm()  # before a pickle imports it

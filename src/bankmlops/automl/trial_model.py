@@ -55,7 +55,7 @@ _ENSEMBLES = (VOTING_ENSEMBLE, STACK_ENSEMBLE)
 
 
 def _single(table: Table, trial: Configuration, seed: int) -> Any:
-    return pipeline.voting_classifier([trial.algorithm], [_fit(table, trial, seed)], [1.0], table.specification.classes)
+    return pipeline.voting_classifier([trial.algorithm], [_fit(table, trial, seed)], [1.0], table.classes)
 
 
 def _ensemble(table: Table, trial: Configuration, known: Mapping[int, Configuration], seed: int) -> Any:
@@ -65,7 +65,7 @@ def _ensemble(table: Table, trial: Configuration, known: Mapping[int, Configurat
         raise NotFoundError(f"trial {trial.iteration} is an ensemble of trial {missing[0]:g}, which the leaderboard lacks")
     members = [known[int(number)] for number in numbers]
     names, fits = [member.algorithm for member in members], [_fit(table, member, seed) for member in members]
-    classes = table.specification.classes
+    classes = table.classes
     if trial.algorithm == STACK_ENSEMBLE:
         return pipeline.stacking_classifier(names, fits, _meta_learner(trial, len(members), len(classes)).classifier, classes)
     weights, learner = _numbers(trial, "ensemble_weights"), _calibration(trial, len(classes))

@@ -73,7 +73,8 @@ def test_the_parent_run(trained: Trained, parent: Run) -> None:
 def test_many_begin_at_once(trained: Trained) -> None:
     """Runs on the same data that begin in the same moment of a new experiment all find their place in the store."""
     record = trained.records.read(trained.run_id)
-    record = replace(record, config=replace(record.config, experiment_name="at-once"))
+    of_its_own = {"run": replace(record.run, id="AutoML_at_once"), "config": replace(record.config, experiment_name="at-once")}
+    record = replace(record, **of_its_own)
     start = threading.Barrier(AT_ONCE)
 
     def begin(_: int) -> MLflowRun:

@@ -61,7 +61,10 @@ class Scripts:
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripts]:
     command = CommandLine(tmp_path_factory.mktemp("calls"))
     running = Scripts(command)
-    with emulator_of(command, "any", SCALE):
+    table = command.folder / "public" / "samples" / "data" / "bank.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("age,y\n20,no\n30,yes\n")
+    with emulator_of(command, "any", SCALE, "--public-blobs", command.folder / "public"):
         try:
             yield running
         finally:

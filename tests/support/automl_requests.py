@@ -71,9 +71,11 @@ def save_dataset(served: Served, path: str = "data/bank.parquet") -> str:
     return save_dataflow(served, f"{served.workspace.path.lower()}/datastores/{store['name']}/paths/{path}")
 
 
-def save_dataflow(served: Served, path: str, transformations: str = "  - read_parquet:\n      path_column: Path\n") -> str:
-    """Save a dataset on a path behind `azureml:/`."""
-    yaml = f'---\ntype: mltable\npaths:\n  - pattern: "azureml:/{path}"\ntransformations:\n{transformations}'
+def save_dataflow(
+    served: Served, path: str, transformations: str = "  - read_parquet:\n      path_column: Path\n", scheme: str = "azureml:/"
+) -> str:
+    """Save a dataset on a path behind the scheme."""
+    yaml = f'---\ntype: mltable\npaths:\n  - pattern: "{scheme}{path}"\ntransformations:\n{transformations}'
     body = {"datasetType": "tabular", "dataflowJson": json.dumps({"blocks": [], "meta": {"RsDataflow": yaml}})}
     return str(served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"])
 

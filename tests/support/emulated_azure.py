@@ -31,8 +31,10 @@ def emulated_azure(state: Path, time_scale: float) -> Iterator[None]:
 
 
 @contextmanager
-def emulator_of(command: CommandLine, workspace: str, time_scale: str) -> Iterator[None]:
+def emulator_of(command: CommandLine, workspace: str, time_scale: str, *options: object) -> Iterator[None]:
     """Within it, what `command` runs speaks to a new emulator, and its folder names the workspace; all ends with it.
+
+    `options` are more of `emulator start`.
 
     Fails where something has asked for what the emulator does not know.
     """
@@ -40,7 +42,7 @@ def emulator_of(command: CommandLine, workspace: str, time_scale: str) -> Iterat
     names = {"subscription_id": "a-subscription", "resource_group": "a-group", "workspace_name": workspace}
     (command.folder / "config.json").write_text(json.dumps(names))
     try:
-        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", time_scale)
+        command.json("emulator", "start", "--state", state, "--ephemeral", "--time-scale", time_scale, *options)
         command.environment |= json.loads(command("emulator", "env", "--state", state, "--json").stdout)
         yield
         assert command.json("emulator", "status", "--state", state)["unanswered"] == []

@@ -28,14 +28,17 @@ CLASSES = {
         "InteractiveLoginAuthentication MsiAuthentication ServicePrincipalAuthentication ArmTokenAuthentication "
         "AzureCliAuthentication AzureMLTokenAuthentication"
     ),
-    "azureml.data": "TabularDataset FileDataset",
+    "azureml.data": "TabularDataset FileDataset OutputFileDatasetConfig",
     "azureml.data.abstract_dataset": "AbstractDataset",
     "azureml.data.azure_storage_datastore": "AzureBlobDatastore",
+    "azureml.data.data_reference": "DataReference",
     "azureml.data.dataset_consumption_config": "DatasetConsumptionConfig",
     "azureml.data.dataset_factory": "TabularDatasetFactory FileDatasetFactory",
-    "azureml.pipeline.core": "Pipeline PipelineRun StepRun PublishedPipeline PipelineEndpoint",
+    "azureml.pipeline.core": (
+        "Pipeline PipelineRun StepRun PublishedPipeline PipelineEndpoint PipelineData PipelineParameter TrainingOutput"
+    ),
     "azureml.pipeline.core.schedule": "Schedule ScheduleRecurrence",
-    "azureml.pipeline.steps": "AutoMLStep AutoMLStepRun",
+    "azureml.pipeline.steps": "AutoMLStep AutoMLStepRun PythonScriptStep CommandStep",
     "azureml.train.automl": "AutoMLConfig",
     "azureml.train.automl.run": "AutoMLRun",
 }

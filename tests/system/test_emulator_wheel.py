@@ -18,7 +18,9 @@ _PIN = re.compile(r"^[A-Za-z0-9][\w.\-]*==\S+", re.MULTILINE)
 # What pip says where the index has not what is asked for, or can't be reached.
 _UNRESOLVED = ("No matching distribution", "Could not find a version", "ResolutionImpossible", "ConnectionError", "Max retries")
 CLIENT = """
+import pkg_resources
 from azureml.core import Workspace
+print("as old notebooks ask:", pkg_resources.get_distribution("azureml-core").version)
 ws = Workspace.from_config()
 ws.get_default_keyvault().set_secret("one", "two")
 print("logged in:", ws.get_default_datastore().name, ws.get_default_keyvault().get_secret("one"))
@@ -49,6 +51,7 @@ def test_an_sdk_client_logs_in(environment: Path, tmp_path: Path) -> None:
     command = environment / "bin" / "bankmlops"
     said = _run(command, "emulator", "run", "--", environment / "bin" / "python", "-W", "ignore", "client.py", folder=tmp_path)
     assert "logged in: workspaceblobstore two" in said
+    assert "as old notebooks ask: 1." in said
 
 
 def test_it_holds_together(environment: Path) -> None:

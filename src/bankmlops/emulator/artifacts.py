@@ -153,7 +153,12 @@ def log_urls(workspace: WorkspaceState, container: str) -> dict[str, str]:
 
 
 def _key(origin: str, container: str, path: str) -> str:
-    return f"{origin}/{container}/{path.strip('/')}"
+    return f"{origin}/{container}/{_plain(path)}"
+
+
+def _plain(path: str) -> str:
+    """A path without "./", which the SDK puts before the files of ./outputs and a client's URL leaves out."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _register(workspace: WorkspaceState, origin: str, container: str, path: str) -> Document:
@@ -162,7 +167,7 @@ def _register(workspace: WorkspaceState, origin: str, container: str, path: str)
         "artifactId": key,
         "origin": origin,
         "container": container,
-        "path": path.strip("/"),
+        "path": _plain(path),
         "etag": None,
         "createdTime": now(),
         "dataPath": None,
@@ -191,7 +196,7 @@ def _has_content(workspace: WorkspaceState, name: BlobName) -> bool:
 
 
 def _under(workspace: WorkspaceState, origin: str, container: str, path: str) -> list[Document]:
-    prefix = path.strip("/")
+    prefix = _plain(path)
     found = workspace.documents.find("artifact", f"{origin}/{container}")
     return [each for each in found if not prefix or each["path"] == prefix or each["path"].startswith(prefix + "/")]
 

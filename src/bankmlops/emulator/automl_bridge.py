@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bankmlops.emulator import automl_explanations, automl_files, automl_history, runs
+from bankmlops.emulator import automl_explanations, automl_featurization, automl_files, automl_history, runs
 from bankmlops.emulator.automl_jobs import AutoMLJob, active_jobs, change_job, finish_job
 from bankmlops.emulator.automl_request import parse_request, passed_over
 from bankmlops.emulator.instance import Emulator
@@ -98,14 +98,14 @@ def _begin(emulator: Emulator, job: AutoMLJob) -> AutoMLJob:
     automl_history.begin(workspace, job.run_id)
     request = parse_request(job.settings, job.data_prep)
     dataset, facts = _register_dataset(emulator, job, request.dataset_id, request.label_column)
+    validation = None
+    if request.validation_dataset_id:
+        validation, _ = _register_dataset(emulator, job, request.validation_dataset_id, request.label_column)
     job = change_job(emulator, job, facts=facts.to_document())
     automl_history.show_setup(workspace, job.run_id, facts)
     minutes = request.asked_minutes * emulator.time_scale
     warnings = passed_over(job.settings, job.data_prep)
     automl_history.show_terms(workspace, job.run_id, request.asked_minutes, minutes, warnings)
-    validation = None
-    if request.validation_dataset_id:
-        validation, _ = _register_dataset(emulator, job, request.validation_dataset_id, request.label_column)
     config = request.config(dataset, job.experiment, emulator.time_scale, validation)
     run = emulator.backend.submit_automl(replace(config, tags={ASKED_BY: job.run_id}))
     return change_job(emulator, job, backend_run_id=run.id, submitter=_THIS_PROCESS)
@@ -160,6 +160,7 @@ def _store_outputs(emulator: Emulator, job: AutoMLJob, best_child_id: str) -> No
     automl_history.describe_model(workspace, best_child_id, _facts(job))
     experiment_id = runs.get_run(workspace, best_child_id)["experimentId"]
     automl_explanations.publish(workspace, best_child_id, _facts(job), experiment_id)
+    automl_featurization.publish(workspace, best_child_id)
 
 
 def _facts(job: AutoMLJob) -> TableFacts:

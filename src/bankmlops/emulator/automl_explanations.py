@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bankmlops.emulator import artifacts, registry
+from bankmlops.emulator import artifacts, registry, runs
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.table_facts import TableFacts
 
@@ -44,7 +44,20 @@ def publish(workspace: WorkspaceState, run_id: str, facts: TableFacts, experimen
         "artifacts": [{"prefix": f"{artifacts.RUN_ORIGIN}/dcid.{run_id}/{folder}"}],
         "properties": _properties(explanation_id, folder, features, facts, experiment_id),
     }
+    _add_run(workspace, run_id, experiment_id)
     registry.create_asset(workspace, asset)
+
+
+def _add_run(workspace: WorkspaceState, run_id: str, experiment_id: str) -> None:
+    """The run that explained the model, which clients wait for: `PARENT_ModelExplain`."""
+    parent = run_id.rpartition("_")[0]
+    own = f"{parent}_ModelExplain"
+    properties = {"runTemplate": "ModelExplain", "azureml.runsource": "automl"}
+    changes = {"parentRunId": run_id, "runType": "azureml.scriptrun", "properties": properties}
+    runs.upsert_run(workspace, runs.get_experiment(workspace, experiment_id)["name"], own, changes)
+    runs.set_status(workspace, own, "Completed")
+    runs.update_run(workspace, run_id, {"tags": {"model_explain_run_id": own}})
+    runs.update_run(workspace, parent, {"properties": {"ModelExplainRunId": own}, "tags": {"model_explain_run": "best_run"}})
 
 
 def _files(features: Sequence[str], importance: Mapping[str, float]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from bankmlops.emulator.table_facts import TableFacts
 
 MODEL = "outputs/model.pkl"
 SCORING_SCRIPT = "outputs/scoring_file_v_1_0_0.py"
+SCORING_SCRIPT_V2 = "outputs/scoring_file_v_2_0_0.py"
 CONDA_FILE = "outputs/conda_env_v_1_0_0.yml"
 DEPENDENCIES = "outputs/env_dependencies.json"
-MODEL_FILES = (MODEL, SCORING_SCRIPT, CONDA_FILE, DEPENDENCIES)
+MODEL_FILES = (MODEL, SCORING_SCRIPT, SCORING_SCRIPT_V2, CONDA_FILE, DEPENDENCIES)
 GUARDRAILS = "outputs/verifier_results.json"
 HIGH_CARDINALITY = 100
 IMBALANCED_SHARE = 0.2
@@ -28,18 +29,17 @@ _PACKAGES = (
     "scikit-learn",
     "xgboost-cpu",
 )
-_SCORING_SCRIPT = '''"""Scoring script of an AutoML run: serves the run's model."""
+_SCORING_HEAD = '''"""Scoring script of an AutoML run: serves the run's model."""
 
 import json
 import logging
 import os
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
-from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
-from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
-from inference_schema.schema_decorators import input_schema, output_schema
+%(imports)s
 
 input_sample = pd.DataFrame(
     {
@@ -51,13 +51,18 @@ logger = logging.getLogger("azmlinfsrv.score")
 
 
 def init():
-    """Load the model that was registered from the run."""
+    """Load the model that was registered from the run, as a file or with the folder that holds it."""
     global model
-    path = os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.pkl")
+    path = next(Path(os.environ["AZUREML_MODEL_DIR"]).rglob("model.pkl"))
     model = joblib.load(path)
     logger.info("Loaded the model of run %(run_id)s")
 
-
+'''
+_SCORING_IMPORTS = """\
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
+from inference_schema.schema_decorators import input_schema, output_schema"""
+_SCORING_RUN = '''
 @input_schema("data", PandasParameterType(input_sample))
 @output_schema(NumpyParameterType(output_sample))
 def run(data):
@@ -69,16 +74,53 @@ def run(data):
         logger.exception("The model refused the data")
         return json.dumps({"error": str(error)})
 '''
+_SCORING_IMPORTS_V2 = """\
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
+from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
+from inference_schema.schema_decorators import input_schema, output_schema"""
+_SCORING_RUN_V2 = '''
+@input_schema("Inputs", StandardPythonParameterType({"data": PandasParameterType(input_sample)}))
+@input_schema(
+    "GlobalParameters",
+    StandardPythonParameterType({"method": StandardPythonParameterType("predict")}),
+    convert_to_provided_type=False,
+)
+@output_schema(StandardPythonParameterType({"Results": NumpyParameterType(output_sample)}))
+def run(Inputs, GlobalParameters={"method": "predict"}):
+    """Labels, or with the method `predict_proba` probabilities in the order of the classes, for the rows of `data`."""
+    method = GlobalParameters.get("method") or "predict"
+    if method not in ("predict", "predict_proba"):
+        raise ValueError(f"method {method!r} is unknown; give 'predict' or 'predict_proba'")
+    return {"Results": getattr(model, method)(Inputs["data"]).tolist()}
+'''
 
 
 def scoring_script(run_id: str, facts: TableFacts) -> str:
     """A script with `init()` and `run(data)` for `azureml-inference-server-http`; its schema is the training table's."""
+    return _scoring_head(run_id, facts, _SCORING_IMPORTS) + _SCORING_RUN
+
+
+def scoring_script_v2(run_id: str, facts: TableFacts) -> str:
+    """The same with `run(Inputs, GlobalParameters)`, which can be asked for probabilities."""
+    return _scoring_head(run_id, facts, _SCORING_IMPORTS_V2) + _SCORING_RUN_V2
+
+
+def _scoring_head(run_id: str, facts: TableFacts, imports: str) -> str:
     columns = [
         f"        {json.dumps(feature.name)}: pd.Series([{feature.example!r}], dtype={json.dumps(feature.dtype)}),"
         for feature in facts.features
     ]
-    label = next(iter(facts.classes), "")
-    return _SCORING_SCRIPT % {"columns": "\n".join(columns), "label": repr(label), "run_id": run_id}
+    values = {"columns": "\n".join(columns), "label": repr(_first_class(facts)), "run_id": run_id, "imports": imports}
+    return _SCORING_HEAD % values
+
+
+def _first_class(facts: TableFacts) -> Any:
+    """As the model answers it: a label is a number or a truth where the table has it so."""
+    text = next(iter(facts.classes), "")
+    if facts.label_dtype == "bool":
+        return text == "True"
+    return int(text) if facts.label_dtype == "int64" else float(text) if facts.label_dtype == "float64" else text
 
 
 def dependencies() -> dict[str, str]:
@@ -90,14 +132,18 @@ def conda_file() -> str:
     """An environment for the scoring script, as YAML."""
     import yaml
 
+    return yaml.safe_dump(conda_dependencies(), sort_keys=False)
+
+
+def conda_dependencies() -> dict[str, Any]:
+    """What the model and the scoring script need, in conda's terms."""
     pins = [f"{name}=={version}" for name, version in dependencies().items()]
     python = ".".join(platform.python_version_tuple()[:2])
-    environment = {
+    return {
         "name": "project_environment",
         "channels": ["conda-forge"],
         "dependencies": [f"python={python}", {"pip": ["azureml-defaults", *pins]}],
     }
-    return yaml.safe_dump(environment, sort_keys=False)
 
 
 def problem_info(facts: TableFacts) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bankmlops.emulator import artifacts, automl_files, metrics, runs
+from bankmlops.emulator.curated_environments import AUTOML, VERSION
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.table_facts import TableFacts
@@ -75,9 +76,10 @@ def add_child(
             "status": "Running",
             "runType": "azureml.scriptrun",
             "target": parent["target"],
+            "runDefinition": {"target": parent["target"], "environment": {"name": AUTOML, "version": VERSION}},
             "startTimeUtc": _moment(end - timedelta(seconds=child.seconds)),
             "endTimeUtc": _moment(end),
-            "properties": _child_properties(parent, number, child, primary_metric),
+            "properties": {**_child_properties(parent, number, child, primary_metric), **_model_properties(child_id)},
             "tags": _ensemble_tags(child, places),
         },
     )
@@ -99,23 +101,28 @@ def has_file(workspace: WorkspaceState, run_id: str, path: str) -> bool:
 
 
 def describe_model(workspace: WorkspaceState, child_id: str, facts: TableFacts) -> None:
-    """Put the scoring script, the conda file and the versions beside the best child's model, and say where they are."""
+    """Put the scoring scripts, the conda file and the versions beside a child's model."""
     texts = {
         automl_files.SCORING_SCRIPT: automl_files.scoring_script(child_id, facts),
+        automl_files.SCORING_SCRIPT_V2: automl_files.scoring_script_v2(child_id, facts),
         automl_files.CONDA_FILE: automl_files.conda_file(),
         automl_files.DEPENDENCIES: json.dumps(automl_files.dependencies(), indent=1),
     }
     for path, text in texts.items():
         artifacts.put_run_text(workspace, child_id, path, text)
+
+
+def _model_properties(child_id: str) -> dict[str, str]:
+    """Where the child's model is and the files beside it, which those of a trial that did not win are to be."""
     address = f"aml://artifact/{artifacts.RUN_ORIGIN}/dcid.{child_id}/"
-    properties = {
+    return {
         "model_output_path": automl_files.MODEL,
         "scoring_data_location": address + automl_files.SCORING_SCRIPT,
+        "scoring_data_location_v2": address + automl_files.SCORING_SCRIPT_V2,
         "conda_env_data_location": address + automl_files.CONDA_FILE,
         "model_data_location": address + automl_files.MODEL,
         "model_name": "AutoML" + uuid.uuid5(uuid.NAMESPACE_URL, child_id).hex[:12],
     }
-    runs.update_run(workspace, child_id, {"properties": properties})
 
 
 def show_winner(workspace: WorkspaceState, run_id: str, number: int, children: int, run: Run) -> None:

@@ -23,6 +23,7 @@ PRIMARY_METRICS = (
     "precision_score_weighted",
 )
 DEFAULT_TIMEOUT_MINUTES = 60.0
+LEAST_ITERATION_MINUTES = 0.5  # one takes as long as it takes: a tiny share of what was asked for would let none finish
 DEFAULT_ITERATIONS = 1000  # the SDK sends it where nothing was asked for
 _WITHOUT_EQUIVALENT = ("weight_column_name", "cv_split_column_names")
 # Settings that the backend does not know, with the values by which a request does not ask for anything.
@@ -67,7 +68,8 @@ class AutoMLRequest:
     network: bool = False
 
     def config(self, dataset: Dataset, experiment: str, time_scale: float, validation: Dataset | None = None) -> AutoMLConfig:
-        """The backend's config; the budgets that were asked for are multiplied by `time_scale`."""
+        """The backend's config; the budgets that were asked for are multiplied by `time_scale`, an iteration's to
+        `LEAST_ITERATION_MINUTES` at the least."""
         return AutoMLConfig(
             dataset=dataset,
             experiment_name=experiment,
@@ -75,7 +77,7 @@ class AutoMLRequest:
             experiment_timeout_minutes=self.asked_minutes * time_scale,
             experiment_exit_score=self.exit_score,
             iterations=self.iterations,
-            iteration_timeout_minutes=None if self.iteration_minutes is None else self.iteration_minutes * time_scale,
+            iteration_timeout_minutes=_scaled_iteration(self.iteration_minutes, time_scale),
             enable_early_stopping=self.early_stopping,
             n_cross_validations=self.cross_validations,
             validation_size=self.validation_size,
@@ -205,6 +207,10 @@ def _positive(settings: Mapping[str, Any], name: str, default: float) -> float:
 def _optional(settings: Mapping[str, Any], name: str) -> float | None:
     """A number above 0; None where it is left out, or 0."""
     return _positive(settings, name, 0.0) if settings.get(name) not in (None, 0) else None
+
+
+def _scaled_iteration(asked: float | None, time_scale: float) -> float | None:
+    return None if asked is None else min(asked, max(asked * time_scale, LEAST_ITERATION_MINUTES))
 
 
 def _number(settings: Mapping[str, Any], name: str) -> float | None:

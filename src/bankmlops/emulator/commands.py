@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,10 @@ SubscriptionOption = Annotated[
     typer.Option("--subscription", help="A subscription id that a script names itself (a config.json's is known); repeatable."),
 ]
 TimeScaleOption = Annotated[float, typer.Option("--time-scale", help="The share of an asked AutoML budget to use, up to 1.")]
+PublicBlobsOption = Annotated[
+    Path | None,
+    typer.Option("--public-blobs", help="Answer the files of this folder, ACCOUNT/CONTAINER/PATH, as public blobs of Azure."),
+]
 
 
 @app.command()
@@ -42,11 +47,13 @@ def start(
     state: StateOption = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Keep no state when it stops.")] = False,
     time_scale: TimeScaleOption = launch.TIME_SCALE,
+    public_blobs: PublicBlobsOption = None,
     port: Annotated[int, typer.Option("--port", help="HTTP on this port, TLS and the proxy on the next two (0: free ones).")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Start the emulator in the background. Then: eval "$(bankmlops emulator env)"."""
-    options = launch.Options(ephemeral, _checked_scale(time_scale), _checked_port(port))
+    public = _checked_folder(public_blobs)
+    options = launch.Options(ephemeral, _checked_scale(time_scale), _checked_port(port), public_blobs=public)
     running = launch.start(_home(state), options)
     document = _document(running)
     _say(document, as_json, f"the emulator serves {document['base_url']} as process {running.pid}")
@@ -81,18 +88,20 @@ def run(
     command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND...")],
     state: StateOption = None,
     time_scale: TimeScaleOption = launch.TIME_SCALE,
+    public_blobs: PublicBlobsOption = None,
     subscription: SubscriptionOption = None,
 ) -> None:
     """Run one command against an emulator of its own, or the one that runs in --state. Its exit code is this command's."""
-    if state is not None and time_scale != launch.TIME_SCALE:
-        raise InvalidRequestError("--time-scale is the running emulator's; give it to `start`, or leave --state out")
+    if state is not None and (time_scale != launch.TIME_SCALE or public_blobs):
+        named = "--public-blobs" if public_blobs else "--time-scale"
+        raise InvalidRequestError(f"{named} is the running emulator's; give it to `start`, or leave --state out")
     with tempfile.TemporaryDirectory(prefix="bankmlops-emulator-", ignore_cleanup_errors=True) as folder:
         if state is not None:
             home = _home(state)
             code = _run_against(home, _running(home), command, Path(folder) / "home", subscription)
         else:
             home = Home(Path(folder) / "emulator")
-            with launch.own(home, _checked_scale(time_scale)) as own:
+            with launch.own(home, _own_options(time_scale, public_blobs)) as own:
                 code = _run_against(home, own, command, Path(folder) / "home", subscription)
     raise typer.Exit(code)
 
@@ -104,13 +113,14 @@ def record(
         "emulator-record.jsonl"
     ),
     time_scale: TimeScaleOption = launch.TIME_SCALE,
+    public_blobs: PublicBlobsOption = None,
     subscription: SubscriptionOption = None,
 ) -> None:
     """Run one command as `run` does, and write what it asked and got, without secrets: to report what the emulator lacks."""
-    file = to.expanduser().absolute()
+    options = replace(_own_options(time_scale, public_blobs), record=_absolute(to))
     with tempfile.TemporaryDirectory(prefix="bankmlops-emulator-", ignore_cleanup_errors=True) as folder:
         home = Home(Path(folder) / "emulator")
-        with launch.own(home, _checked_scale(time_scale), file) as own:
+        with launch.own(home, options) as own:
             code = _run_against(home, own, command, Path(folder) / "home", subscription)
             lacking = ask(own, "/status")["unanswered"]
     lines = [f"what the command asked and got is in {to}; read it through before you show it to others"]
@@ -177,8 +187,16 @@ def _fault_text(fault: dict[str, Any]) -> str:
     return f"{fault['route']} -> {fault['status'] or 'as usual'} after {fault['delay']:g} s, {fault['times']} times"
 
 
+def _own_options(time_scale: float, public_blobs: Path | None) -> launch.Options:
+    return launch.Options(time_scale=_checked_scale(time_scale), public_blobs=_checked_folder(public_blobs))
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
 def _home(state: Path | None) -> Home:
-    return Home((state or default_folder()).expanduser().absolute())
+    return Home(_absolute(state or default_folder()))
 
 
 def _running(home: Home) -> Running:
@@ -204,6 +222,15 @@ def _checked_scale(value: float) -> float:
     if not 0 < value <= 1:
         raise InvalidRequestError(f"--time-scale is {value}; give a number above 0 and at most 1")
     return value
+
+
+def _checked_folder(public_blobs: Path | None) -> Path | None:
+    folder = public_blobs and _absolute(public_blobs)
+    if folder and not folder.is_dir():
+        raise InvalidRequestError(
+            f"--public-blobs {public_blobs}: there is no such folder; one of ACCOUNT/CONTAINER/PATH would serve"
+        )
+    return folder
 
 
 def _checked_port(value: int) -> int:

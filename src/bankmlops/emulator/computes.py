@@ -71,7 +71,7 @@ async def delete_compute(workspace: Workspace, name: str) -> Response:
 
 @router.post(WS + "/computes/{name}/listNodes")
 async def list_nodes(workspace: Workspace, name: str) -> dict[str, Any]:
-    """The nodes that the scale settings keep up, each idle and without an address."""
+    """The nodes that the scale settings keep up, one at least, each idle and without an address."""
     nodes = int(find_compute(workspace, name)["properties"]["properties"]["currentNodeCount"])
     return {"nodes": [_node(number) for number in range(nodes)]}
 
@@ -124,7 +124,8 @@ def _scale(compute: Document, asked: Document) -> None:
     details["scaleSettings"].update(
         {key: value for key, value in (asked.get("scaleSettings") or {}).items() if value is not None}
     )
-    nodes = int(details["scaleSettings"]["minNodeCount"])
+    smallest, largest = (int(details["scaleSettings"][name]) for name in ("minNodeCount", "maxNodeCount"))
+    nodes = min(max(smallest, 1), largest)  # one is up at once: who waits for a node would wait in vain, for minutes
     details["currentNodeCount"] = details["targetNodeCount"] = details["nodeStateCounts"]["idleNodeCount"] = nodes
     compute["properties"]["modifiedOn"] = now()
 

@@ -49,7 +49,7 @@ def register(workspace: Workspace, body: JsonBody, request: Request) -> Document
         known = workspace.documents.get("dataset", name)
         if known is not None and request.query_params.get("updateDefinitionIfExists", "").lower() != "true":
             raise ConflictError(f"There is already a dataset registered under name {name}")
-        return _add_version(workspace, known or _new_dataset(name), body)
+        return register_dataset(workspace, name, body)
 
 
 @router.get(_DATASETS + "/datasets")
@@ -119,6 +119,29 @@ def get_data_version(workspace: Workspace, name: str, version: str) -> Document:
         "entityMetadata": {},
         "legacyDataflow": dataflow,
     }
+
+
+def register_dataset(workspace: WorkspaceState, name: str, body: Document) -> Document:
+    """The next version of a name; a dataflow that it has already is no new one."""
+    with workspace.documents.store.transaction():
+        return _add_version(workspace, workspace.documents.get("dataset", name) or _new_dataset(name), body)
+
+
+def save_dataset(workspace: WorkspaceState, dataset_type: str, dataflow: str) -> str:
+    """Keep a dataflow, and answer its id."""
+    return str(_save(workspace, dataset_type, dataflow, None)["id"])
+
+
+def saved_id(workspace: WorkspaceState, reference: Document) -> str:
+    """The id of the saved dataset that a pipeline's reference means: a saved one, or a registered one's version.
+
+    Raises `NotFoundError`.
+    """
+    saved, registered = reference.get("SavedDataSetReference"), reference.get("DataSetReference") or {}
+    if saved:
+        return str(_saved(workspace, str(saved.get("Id")))["id"])
+    dataset = _by_id(workspace, str(registered.get("Id")))
+    return str(_as_wire(dataset, registered.get("Version"))["latest"]["savedDatasetId"])
 
 
 def find_dataflow(workspace: WorkspaceState, dataset_id: str) -> str:

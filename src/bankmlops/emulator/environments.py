@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import Any
 
+from bankmlops.emulator.curated_environments import find_curated
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
@@ -13,6 +16,7 @@ from bankmlops.errors import InvalidRequestError, NotFoundError
 
 router = Router(prefix="/environment/v1.0" + WS)
 
+_UNREGISTERED = "unregistered_environment"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")
 _VERSION = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 
@@ -27,14 +31,21 @@ def list_environments(workspace: Workspace) -> Document:
 
 @router.get("/environments/{name}")
 def get_environment(workspace: Workspace, name: str) -> Document:
-    """The newest version; 404 also for Microsoft's curated ones, which the emulator does not have."""
-    return _versions(workspace, name)[-1]
+    """The newest version; Microsoft's curated ones are there without being listed."""
+    found = workspace.documents.find("environment", name)
+    newest = found[-1] if found else find_curated(name)
+    if newest is None:
+        raise NotFoundError(f"environment {name} is not in workspace {workspace.name}")
+    return newest
 
 
 @router.get("/environments/{name}/versions/{version}")
 def get_version(workspace: Workspace, name: str, version: str) -> Document:
     """One version."""
-    found = workspace.documents.get("environment", f"{name}:{version}")
+    key = f"{name}:{version}"
+    found = (
+        workspace.documents.get("environment", key) or workspace.documents.get(_UNREGISTERED, key) or find_curated(name, version)
+    )
     if found is None:
         raise NotFoundError(f"environment {name} version {version} is not in workspace {workspace.name}")
     return found
@@ -59,11 +70,15 @@ def register_version(workspace: Workspace, name: str, version: str, body: JsonBo
     return _put(workspace, _definition(name, body), version)
 
 
-def _versions(workspace: WorkspaceState, name: str) -> list[Document]:
-    found = workspace.documents.find("environment", name)
-    if not found:
-        raise NotFoundError(f"environment {name} is not in workspace {workspace.name}")
-    return found
+def keep_unregistered(workspace: WorkspaceState, environment: Document) -> Document:
+    """A run's environment with a version to ask for it by: one that has none is kept without being listed, as Azure keeps it."""
+    name = environment.get("name")
+    if environment.get("version") or not name:
+        return environment
+    digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()
+    kept = {**environment, "version": f"Autosave_{digest[:16]}"}
+    workspace.documents.put(_UNREGISTERED, f"{name}:{kept['version']}", kept)
+    return kept
 
 
 def _definition(name: str, body: Document) -> Document:

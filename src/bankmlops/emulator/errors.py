@@ -26,12 +26,16 @@ _STATUS_AND_CODE: dict[type[BankMLOpsError], tuple[int, str]] = {
 
 
 def azure_error(status: int, code: str, message: str) -> JSONResponse:
-    """Azure's error document, good for ARM and the services behind it; model management's clients read its top level."""
+    """Azure's error document, good for ARM and the services behind it.
+
+    Model management's clients read its top level, the pipeline service's the names in PascalCase.
+    """
     document = {
         "statusCode": status,
         "code": code,
         "message": message,
         "error": {"code": code, "message": message, "details": [], "innerError": {"code": code}},
+        "Error": {"Code": code, "Message": message},
         "correlation": {"operation": "", "request": ""},
         "environment": "emulator",
         "location": "emulator",

@@ -2,6 +2,8 @@
 
 expression := term ("or" term)*      term := factor ("and" factor)*
 factor := "(" expression ")" | field operator value       operator := eq ne gt ge lt le
+The name of a tag or property may have blanks. `Tags/X ne null or Tags/X eq null` is how the SDK asks whether there is an X, with
+or without a value (azureml-core, _restclient/_odata/constants.py, TAG_EXISTS_FORMAT_STR).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import Any
 from bankmlops.emulator.state import Document
 from bankmlops.errors import InvalidRequestError
 
-_TOKEN = re.compile(r"""\s*(?:([()])|"([^"]*)"|'([^']*)'|([^\s()]+))""")
+_NAMED = r"(?:Tags|Properties)/.{1,256}?(?=\s+(?:eq|ne|gt|ge|lt|le)\s)"
+_TOKEN = re.compile(rf"""\s*(?:([()])|"([^"]*)"|'([^']*)'|((?i:{_NAMED})|[^\s()]+))""")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -150,6 +153,8 @@ def _comparison(path: str, comparison: str, value: str | None) -> Filter:
 
     def test(document: Document) -> bool:
         actual = _field(document, path)
+        if value is None and actual is None and "/" in path:
+            return comparison == "eq" and _has(document, path)
         if value is None or actual is None:
             return compare(actual, value) if comparison in ("eq", "ne") else False
         return compare(str(actual), value)
@@ -163,6 +168,11 @@ def _field(document: Document, path: str) -> Any:
     head, _, rest = path.partition("/")
     value = next((item for key, item in document.items() if key.lower() == head.lower()), None)
     return value.get(rest) if rest and isinstance(value, dict) else value
+
+
+def _has(document: Document, path: str) -> bool:
+    head, _, rest = path.partition("/")
+    return any(key.lower() == head.lower() and isinstance(item, dict) and rest in item for key, item in document.items())
 
 
 def _sort_key(document: Document, path: str) -> tuple[bool, str]:

@@ -120,6 +120,18 @@ class Emulator:
                 return str(record["account_key"])
         return None
 
+    def add_public_account(self, account: str) -> None:
+        """Have the blobs of another storage account be answered here, to whoever reads."""
+        Documents(self.store, "").put("public_account", account, {"account": account})
+
+    def is_public(self, account: str) -> bool:
+        """Whether it is an account whose blobs anybody may read and nobody may write."""
+        return Documents(self.store, "").get("public_account", account) is not None
+
+    def has_account(self, account: str) -> bool:
+        """Whether this instance answers for the blobs of a storage account."""
+        return self.account_key(account) is not None or self.is_public(account)
+
     def close(self) -> None:
         """Let go of the files."""
         self.store.close()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -32,7 +32,7 @@ _MAX_LOG_BYTES = 1 << 20
 class Options:
     """How an emulator is started; `port` 0 takes those of last time or free ones, `parent` 0 lets it outlive this command.
 
-    What it is asked and answers is written into `record`, where one is given.
+    What it is asked and answers is written into `record`, where one is given; files of `public_blobs` are public blobs.
     """
 
     ephemeral: bool = False
@@ -40,12 +40,14 @@ class Options:
     port: int = 0
     parent: int = 0
     record: Path | None = None
+    public_blobs: Path | None = None
 
     def words(self) -> list[str]:
         """As arguments of the server."""
         words = ["--time-scale", str(self.time_scale), "--port", str(self.port), "--parent", str(self.parent)]
         record = ["--record", str(self.record)] if self.record else []
-        return [*words, *record, *(["--ephemeral"] if self.ephemeral else [])]
+        public = ["--public-blobs", str(self.public_blobs)] if self.public_blobs else []
+        return [*words, *record, *public, *(["--ephemeral"] if self.ephemeral else [])]
 
 
 def start(home: Home, options: Options) -> Running:
@@ -79,12 +81,12 @@ def stop(home: Home) -> bool:
 
 
 @contextmanager
-def own(home: Home, time_scale: float, record: Path | None = None) -> Iterator[Running]:
-    """An ephemeral emulator for the time of the block; it ends with this process, however that ends. `record` as in `Options`."""
+def own(home: Home, options: Options) -> Iterator[Running]:
+    """An ephemeral emulator for the time of the block; it ends with this process, however that ends."""
     home.make()
     server = None
     try:
-        server = _spawn(home, Options(ephemeral=True, time_scale=time_scale, parent=os.getpid(), record=record))
+        server = _spawn(home, replace(options, ephemeral=True, parent=os.getpid()))
         yield _wait(home, server)
     finally:
         if server is not None:
@@ -94,7 +96,7 @@ def own(home: Home, time_scale: float, record: Path | None = None) -> Iterator[R
 
 
 def _fitting(running: Running, options: Options) -> Running:
-    differs = running.ephemeral != options.ephemeral or running.time_scale != options.time_scale
+    differs = running.ephemeral != options.ephemeral or running.time_scale != options.time_scale or options.public_blobs
     if differs or options.port not in (0, running.addresses.http_port):
         raise ConflictError(f"an emulator with other options runs as process {running.pid}; `bankmlops emulator stop` ends it")
     return running

@@ -1,19 +1,19 @@
-"""Carries pipeline runs out: each AutoML step in its turn becomes an AutoML run, and its outputs go to the datastore."""
+"""Carries pipeline runs out: each step in its turn becomes an AutoML run or a script's, and its outputs go to the datastore."""
 
 from __future__ import annotations
 
-import json
 import logging
 
-from bankmlops.emulator import artifacts, automl_files, automl_jobs, metrics, runs
-from bankmlops.emulator.automl_history import BEST_CHILD_TAG
-from bankmlops.emulator.blobs import BlobName
+from bankmlops.emulator import automl_jobs, runs, script_jobs, script_step_runs
+from bankmlops.emulator.blobs import Blob, BlobName
 from bankmlops.emulator.datastores import DEFAULT_DATASTORE, get_datastore
 from bankmlops.emulator.instance import Emulator, WorkspaceState
 from bankmlops.emulator.jasmine import DATA_PREP, SETTINGS, parent_properties
-from bankmlops.emulator.pipeline_jobs import PipelineJob, StepJob, active_jobs, finish_job
+from bankmlops.emulator.pipeline_jobs import PipelineJob, active_jobs, finish_job
 from bankmlops.emulator.pipeline_runs import find_output, put_output
-from bankmlops.errors import BankMLOpsError
+from bankmlops.emulator.pipeline_steps import StepRequest
+from bankmlops.emulator.training_outputs import METRICS, metrics_of, model_of
+from bankmlops.errors import BankMLOpsError, InvalidRequestError
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,23 +43,38 @@ def _advance(emulator: Emulator, job: PipelineJob) -> None:
             return
         if status not in runs.FINAL:
             if job.cancel_asked:
-                automl_jobs.ask_to_cancel(emulator, step.run_id)
+                _cancel(workspace, step)
             return
         if status != "Completed":
             _end(emulator, job, status, _reason(workspace, step))
             return
-        _store_outputs(workspace, job, step)
+        if not _store_outputs(workspace, job, step):
+            if job.cancel_asked:
+                _end(emulator, job, "Canceled")
+            return
     _end(emulator, job, "Completed")
 
 
-def _status(workspace: WorkspaceState, step: StepJob) -> str | None:
+def _status(workspace: WorkspaceState, step: StepRequest) -> str | None:
     """The step's status; None where it is yet to be begun, or was begun and not handed over to AutoML when the emulator died."""
-    if automl_jobs.find_job(workspace.emulator, step.run_id) is None:
+    script = script_step_runs.is_script(step)
+    known = script_step_runs.is_started(workspace, step) if script else automl_jobs.find_job(workspace.emulator, step.run_id)
+    if not known:
         return None
     return str(runs.get_run(workspace, step.run_id)["status"])
 
 
-def _start_step(workspace: WorkspaceState, job: PipelineJob, step: StepJob) -> None:
+def _cancel(workspace: WorkspaceState, step: StepRequest) -> None:
+    if script_step_runs.is_script(step):
+        script_jobs.ask_to_cancel(workspace, step.run_id)
+    else:
+        automl_jobs.ask_to_cancel(workspace.emulator, step.run_id)
+
+
+def _start_step(workspace: WorkspaceState, job: PipelineJob, step: StepRequest) -> None:
+    if script_step_runs.is_script(step):
+        script_step_runs.start(workspace, job, step)
+        return
     properties = {
         **parent_properties(dict(step.parent)),
         "azureml.runsource": "azureml.StepRun",
@@ -85,7 +100,11 @@ def _start_step(workspace: WorkspaceState, job: PipelineJob, step: StepJob) -> N
     automl_jobs.add_job(workspace, job.experiment, step.run_id, properties[SETTINGS], properties[DATA_PREP])
 
 
-def _store_outputs(workspace: WorkspaceState, job: PipelineJob, step: StepJob) -> None:
+def _store_outputs(workspace: WorkspaceState, job: PipelineJob, step: StepRequest) -> bool:
+    """Whether all are in the datastore; a model that has to be fitted first is not yet."""
+    if script_step_runs.is_script(step):
+        script_step_runs.show_outputs(workspace, job, step)
+        return True
     for name, kind in step.outputs.items():
         if find_output(workspace, job.run_id, step.node_id, name) is not None:
             continue
@@ -93,23 +112,24 @@ def _store_outputs(workspace: WorkspaceState, job: PipelineJob, step: StepJob) -
         section = get_datastore(workspace, datastore)["azureStorageSection"]
         path = f"azureml/{step.run_id}/{name}"
         blob = BlobName(section["accountName"], section["containerName"], path)
-        if kind == "Metrics":
-            workspace.emulator.blobs.put(blob, _metrics_of(workspace, step).encode(), "application/json")
-        else:
-            best = str(runs.get_run(workspace, step.run_id)["tags"][BEST_CHILD_TAG])
-            model = artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, f"dcid.{best}", automl_files.MODEL)
+        if kind == METRICS:
+            workspace.emulator.blobs.put(blob, metrics_of(workspace, step.run_id).encode(), "application/json")
+        elif model := _model(workspace, step, name, kind):
             workspace.emulator.blobs.put_file(blob, model.path)
+        else:
+            return False
         put_output(workspace, job.run_id, step.node_id, name, datastore, path)
+    return True
 
 
-def _metrics_of(workspace: WorkspaceState, step: StepJob) -> str:
-    """Child -> metric -> a list with its value, as AutoML's metrics output has it."""
-    children = runs.list_children(workspace, step.run_id)
-    found = {child["runId"]: metrics.scalars(workspace, child["runId"]) for child in children}
-    return json.dumps({run_id: {name: [value] for name, value in values.items()} for run_id, values in found.items()})
+def _model(workspace: WorkspaceState, step: StepRequest, name: str, kind: str) -> Blob | None:
+    try:
+        return model_of(workspace, step.run_id, kind)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"step {step.name}: output {name}: {error}") from error
 
 
-def _reason(workspace: WorkspaceState, step: StepJob) -> str:
+def _reason(workspace: WorkspaceState, step: StepRequest) -> str:
     error = (runs.get_run(workspace, step.run_id).get("error") or {}).get("error") or {}
     return f"step {step.name}: {error['message']}" if error.get("message") else ""
 

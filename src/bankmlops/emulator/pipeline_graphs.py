@@ -67,7 +67,7 @@ def get_graph(workspace: Workspace, graph_id: str) -> Document:
 def get_graph_interface(workspace: Workspace, graph_id: str) -> Document:
     """The graph's parameters, and no ports: a pipeline's outputs are asked for by name."""
     find_existing_graph(workspace, graph_id)
-    interface = workspace.documents.get("pipeline_graph_interface", graph_id) or {}
+    interface = find_interface(workspace, graph_id)
     names = ("Parameters", "MetadataParameters", "DataPathParameters", "DataPathParameterList")
     return {"Ports": {"Inputs": [], "Outputs": []}, **{name: interface.get(name) or [] for name in names}}
 
@@ -96,6 +96,11 @@ def add_graph(workspace: WorkspaceState, graph: Document, interface: Document | 
 def find_existing_graph(workspace: WorkspaceState, graph_id: str) -> Document:
     """The graph. Raises `NotFoundError`."""
     return _existing(workspace, "pipeline_graph", graph_id)
+
+
+def find_interface(workspace: WorkspaceState, graph_id: str) -> Document:
+    """What a graph takes from outside."""
+    return workspace.documents.get("pipeline_graph_interface", graph_id) or {}
 
 
 def find_existing_module(workspace: WorkspaceState, module_id: str) -> Document:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from bankmlops.emulator.instance import Emulator, WorkspaceState
 from bankmlops.emulator.job_store import JobStore
@@ -13,19 +10,6 @@ from bankmlops.emulator.pipeline_steps import StepRequest
 from bankmlops.emulator.state import Document
 
 _JOBS = JobStore("pipeline_job")
-
-
-@dataclass(frozen=True, slots=True)
-class StepJob:
-    """One step; `run_id` is its run's, and the AutoML parent's."""
-
-    run_id: str
-    node_id: str
-    module_id: str
-    name: str
-    parent: Mapping[str, Any]
-    outputs: Mapping[str, str]
-    datastores: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +21,7 @@ class PipelineJob:
     subscription_id: str
     resource_group: str
     workspace: str
-    steps: tuple[StepJob, ...]
+    steps: tuple[StepRequest, ...]
     cancel_asked: bool = False
 
     def workspace_state(self, emulator: Emulator) -> WorkspaceState:
@@ -53,7 +37,7 @@ def add_job(workspace: WorkspaceState, experiment: str, run_id: str, steps: list
         subscription_id=workspace.subscription_id,
         resource_group=workspace.resource_group,
         workspace=workspace.name,
-        steps=tuple(StepJob(run_id=str(uuid.uuid4()), **asdict(step)) for step in steps),
+        steps=tuple(steps),
     )
     _JOBS.add(workspace.emulator, run_id, asdict(job))
 
@@ -80,5 +64,5 @@ def finish_job(emulator: Emulator, job: PipelineJob) -> None:
 
 
 def _job(document: Document) -> PipelineJob:
-    steps = tuple(StepJob(**each) for each in document["steps"])
+    steps = tuple(StepRequest(**each) for each in document["steps"])
     return PipelineJob(**{**document, "steps": steps})

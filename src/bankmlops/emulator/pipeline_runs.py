@@ -5,15 +5,17 @@ How a pipeline run stands is what run history says of it; only this service's wo
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bankmlops.emulator import artifacts, pipeline_jobs, runs
-from bankmlops.emulator.datastores import get_datastore
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.pipeline_graphs import add_graph, entity, find_existing_graph
-from bankmlops.emulator.pipeline_steps import check_assignments, steps_of
+from bankmlops.emulator.pipeline_graphs import add_graph, entity, find_existing_graph, find_interface
+from bankmlops.emulator.pipeline_sources import data_location
+from bankmlops.emulator.pipeline_steps import StepRequest, steps_of
+from bankmlops.emulator.pipeline_values import ASSIGNMENTS, values_of
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.wire import WS, JsonBody, Workspace
@@ -22,6 +24,7 @@ from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 router = Router(prefix="/pipelines/v1.0" + WS + "/PipelineRuns")
 
 WORKER_LOG = "logs/worker.log"
+SCRIPT_LOG = "user_logs/std_log.txt"
 _RUN_CODES = {"NotStarted": "0", "Running": "1", "Failed": "2", "Completed": "3", "Canceled": "4"}
 _NODE_CODES = {"NotStarted": "0", "Running": "2", "Failed": "3", "Completed": "4", "Canceled": "5"}
 
@@ -30,8 +33,7 @@ _NODE_CODES = {"NotStarted": "0", "Running": "2", "Failed": "3", "Completed": "4
 def create(workspace: Workspace, body: JsonBody, experimentName: str = "") -> Document:  # noqa: N803 - the wire's own word
     """A pipeline run that waits to be submitted. 400 for a step that the emulator can't carry out."""
     creation = body.get("CreationInfo") or {}
-    steps_of(workspace, body["Graph"])
-    check_assignments(creation)
+    steps_of(workspace, body["Graph"], values_of(workspace, body.get("GraphInterface") or {}, creation))
     graph_id = add_graph(workspace, body["Graph"], body.get("GraphInterface"))
     return _as_wire(workspace, new_run(workspace, graph_id, experimentName, {"RunSource": "SDK", **creation}))
 
@@ -96,7 +98,7 @@ def all_node_statuses(workspace: Workspace, run_id: str) -> Document:
 
 @router.post("/{run_id}/Graph/Shareable/{log}")
 def node_log(workspace: Workspace, run_id: str, log: str, body: JsonBody) -> PlainTextResponse:
-    """The training's iterations and log as STDOUT; STDERR is part of it, and JobLog a line on how the step stands."""
+    """A training's iterations and log, or a script's log, as STDOUT with STDERR; JobLog is a line on how the step stands."""
     step = _step(workspace, run_id, _node(body))
     if log == "JobLog":
         return PlainTextResponse(f"step {step.name} is run {step.run_id}: {_status(workspace, step)}\n")
@@ -133,8 +135,7 @@ def new_run(
         "IsSubmitted": False,
         "HasErrors": False,
         "HasWarnings": False,
-        "ParameterAssignments": {},
-        "DataSetDefinitionValueAssignments": {},
+        **{name: creation.get(name) or {} for name in ASSIGNMENTS},
         "RunHistoryExperimentName": experiment,
         "PipelineId": pipeline_id,
         "RunSource": creation.get("RunSource") or "Unavailable",
@@ -153,14 +154,15 @@ def start_run(workspace: WorkspaceState, run_id: str) -> Document:
     run = _existing(workspace, run_id)
     if run["IsSubmitted"]:
         raise ConflictError(f"pipeline run {run_id} was submitted before")
-    steps = steps_of(workspace, find_existing_graph(workspace, run["GraphId"]))
+    values = values_of(workspace, find_interface(workspace, run["GraphId"]), run)
+    steps = steps_of(workspace, find_existing_graph(workspace, run["GraphId"]), values)
     changes = {
         "runType": "azureml.PipelineRun",
         "properties": {
             "azureml.runsource": "azureml.PipelineRun",
             "runSource": run["RunSource"],
             "runType": run["RunType"],
-            "azureml.parameters": "{}",
+            "azureml.parameters": json.dumps(values.texts),
             "azureml.pipelineid": run["PipelineId"] or "",
         },
         "tags": run["tags"],
@@ -182,21 +184,7 @@ def find_output(workspace: WorkspaceState, run_id: str, node_id: str, name: str)
     found = workspace.documents.get("pipeline_output", f"{run_id}/{node_id}/{name}")
     if found is None:
         return None
-    section = get_datastore(workspace, found["datastore"])["azureStorageSection"]
-    reference = {
-        "Container": section["containerName"],
-        "SasToken": None,
-        "Uri": None,
-        "Account": section["accountName"],
-        "RelativePath": found["path"],
-        "AmlDataStoreName": found["datastore"],
-    }
-    location = {
-        "StorageType": "0",
-        "StorageId": None,
-        "Uri": None,
-        "DataReference": {"Type": "1", "AzureBlobReference": reference},
-    }
+    location = data_location(workspace, found["datastore"], found["path"])
     return {"DataTypeId": "AnyFile", "LogicalSizeInBytes": 0, "PhysicalSizeInBytes": 0, "Hash": None, "DataLocation": location}
 
 
@@ -229,27 +217,28 @@ def _node(body: Any) -> str:
     return str(body[-1])
 
 
-def _steps(workspace: WorkspaceState, run_id: str) -> tuple[pipeline_jobs.StepJob, ...]:
+def _steps(workspace: WorkspaceState, run_id: str) -> tuple[StepRequest, ...]:
     _existing(workspace, run_id)
     job = pipeline_jobs.find_job(workspace.emulator, run_id)
     return job.steps if job else ()
 
 
-def _step(workspace: WorkspaceState, run_id: str, node_id: str) -> pipeline_jobs.StepJob:
+def _step(workspace: WorkspaceState, run_id: str, node_id: str) -> StepRequest:
     for step in _steps(workspace, run_id):
         if step.node_id == node_id:
             return step
     raise NotFoundError(f"pipeline run {run_id} has no node {node_id}")
 
 
-def _training_log(workspace: WorkspaceState, step: pipeline_jobs.StepJob) -> str:
+def _training_log(workspace: WorkspaceState, step: StepRequest) -> str:
     """A line an iteration, and what the training itself has written."""
     if runs.find_run(workspace, step.run_id) is None:
         return ""
     lines = [_iteration_line(child["properties"], child["status"]) for child in runs.list_children(workspace, step.run_id)]
     container = f"dcid.{step.run_id}"
-    if WORKER_LOG in artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG):
-        lines.append(artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, container, WORKER_LOG).path.read_text(errors="replace"))
+    logs = [each for each in (WORKER_LOG, SCRIPT_LOG) if artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, each)]
+    files = [artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, container, each).path for each in logs]
+    lines += [file.read_text(errors="replace") for file in files]
     return "\n".join(lines)
 
 
@@ -258,12 +247,12 @@ def _iteration_line(properties: Document, status: str) -> str:
     return f"iteration {properties['iteration']}: {properties['run_algorithm']}, {told}"
 
 
-def _status(workspace: WorkspaceState, step: pipeline_jobs.StepJob) -> str:
+def _status(workspace: WorkspaceState, step: StepRequest) -> str:
     run = runs.find_run(workspace, step.run_id)
     return str(run["status"]) if run else "NotStarted"
 
 
-def _node_status(workspace: WorkspaceState, step: pipeline_jobs.StepJob) -> Document:
+def _node_status(workspace: WorkspaceState, step: StepRequest) -> Document:
     run = runs.find_run(workspace, step.run_id) or {}
     return {
         "StatusCode": _NODE_CODES.get(_status(workspace, step), "2"),

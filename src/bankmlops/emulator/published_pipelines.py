@@ -7,9 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.pipeline_graphs import add_graph, entity, find_existing_graph
+from bankmlops.emulator.pipeline_graphs import add_graph, entity, find_interface
 from bankmlops.emulator.pipeline_runs import new_run, start_run
-from bankmlops.emulator.pipeline_steps import check_assignments, steps_of
+from bankmlops.emulator.pipeline_steps import steps_of
+from bankmlops.emulator.pipeline_values import values_of
 from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.wire import WS, JsonBody, Workspace, now
@@ -28,14 +29,14 @@ def publish(workspace: Workspace, body: JsonBody) -> Document:
     if not body.get("Name"):
         raise InvalidRequestError("Name is missing: a published pipeline has a name")
     graph = body.get("Graph") or {}
-    steps_of(workspace, graph)
-    check_assignments(body)
+    interface = body.get("GraphInterface") or {}
+    steps_of(workspace, graph, values_of(workspace, interface, body))
     pipeline = {
         **entity({}),
         "Name": body["Name"],
         "Description": body.get("Description"),
         "Version": body.get("Version"),
-        "GraphId": add_graph(workspace, graph, body.get("GraphInterface")),
+        "GraphId": add_graph(workspace, graph, interface),
         "TotalRunSteps": len(graph.get("ModuleNodes") or []),
         "ParameterAssignments": {},
         "DataSetDefinitionValueAssignments": {},
@@ -167,8 +168,7 @@ def start_pipeline(workspace: WorkspaceState, pipeline_id: str, submission: Docu
     pipeline = find_pipeline(workspace, pipeline_id)
     if pipeline["EntityStatus"] != ACTIVE:
         raise ConflictError(f"pipeline {pipeline['Name']} is {_WORDS[pipeline['EntityStatus']]}; enable it first")
-    check_assignments(submission)
-    find_existing_graph(workspace, pipeline["GraphId"])
+    values_of(workspace, find_interface(workspace, pipeline["GraphId"]), submission)
     run = new_run(workspace, pipeline["GraphId"], str(submission.get("ExperimentName") or ""), submission, pipeline_id)
     return start_run(workspace, run["Id"])
 

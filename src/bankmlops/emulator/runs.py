@@ -94,7 +94,7 @@ def get_run(workspace: WorkspaceState, run_id: str) -> Document:
 
 
 def upsert_run(workspace: WorkspaceState, experiment_name: str, run_id: str, changes: Document) -> Document:
-    """Create the run or change it: `properties` and `tags` merge, a None is left out, all else replaces."""
+    """Create the run or change it: `properties` and `tags` merge, a None is left out (a tag may be one), all else replaces."""
     documents = workspace.documents
     with documents.store.transaction():
         experiment = ensure_experiment(workspace, experiment_name)
@@ -162,7 +162,7 @@ def _merge(run: Document, changes: Document) -> None:
         if value is None:
             continue
         if key in _MERGED:
-            run[key].update({name: text for name, text in value.items() if text is not None})
+            run[key].update({name: text for name, text in value.items() if text is not None or key == "tags"})
         else:
             run[key] = value
 

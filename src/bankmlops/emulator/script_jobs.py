@@ -51,6 +51,11 @@ def active_jobs(emulator: Emulator) -> list[ScriptJob]:
     return [ScriptJob(**each) for each in _JOBS.active(emulator)]
 
 
+def is_known(workspace: WorkspaceState, run_id: str) -> bool:
+    """Whether the run was ever to be carried out."""
+    return _JOBS.find(workspace.emulator, _key(workspace, run_id)) is not None
+
+
 def ask_to_cancel(workspace: WorkspaceState, run_id: str) -> None:
     """Have a script run ended; a finished one stays as it is."""
     _JOBS.change(workspace.emulator, _key(workspace, run_id), cancel_asked=True)

@@ -6,10 +6,12 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bankmlops.emulator import artifacts, runs, script_jobs
-from bankmlops.emulator.instance import Emulator
+from bankmlops.emulator import artifacts, runs, script_files, script_jobs
+from bankmlops.emulator.instance import Emulator, WorkspaceState
 from bankmlops.emulator.script_jobs import ScriptJob
 from bankmlops.emulator.script_process import ScriptProcess
 from bankmlops.errors import BankMLOpsError
@@ -18,6 +20,7 @@ LOG_PATH = "user_logs/std_log.txt"
 MAXIMUM_SCRIPTS = max(1, (os.cpu_count() or 1) // 2)
 MAX_FILES = 10_000
 MAX_FILE_BYTES = 4 << 30
+SNAPSHOT_PATIENCE = timedelta(minutes=10)
 _COLLECTED = ("outputs", "logs")
 _FAILED = (
     "AzureMLCompute job failed.\nJobFailed: Submitted script failed with a non-zero exit code; "
@@ -70,13 +73,20 @@ class ScriptKeeper:
             self._end(job, "Canceled")
         elif job.starter:
             self._end(job, "Failed", "JobFailed: the node is lost: the emulator ended while the script ran; submit it again")
+        elif not (snapshot_id := _snapshot(job.workspace_state(self._emulator), job)):
+            self._wait_for_snapshot(job)
         elif len(self._processes) >= MAXIMUM_SCRIPTS:
-            runs.update_run(job.workspace_state(self._emulator), job.run_id, {"status": "Queued"})
+            runs.set_status(job.workspace_state(self._emulator), job.run_id, "Queued")
         else:
             script_jobs.show_starter(self._emulator, job, _THIS_PROCESS)
             workspace = job.workspace_state(self._emulator)
-            self._processes[self._place(job)] = ScriptProcess(workspace, job)
+            self._processes[self._place(job)] = ScriptProcess(workspace, replace(job, snapshot_id=snapshot_id))
             runs.set_status(workspace, job.run_id, "Running")
+
+    def _wait_for_snapshot(self, job: ScriptJob) -> None:
+        created = datetime.fromisoformat(runs.get_run(job.workspace_state(self._emulator), job.run_id)["createdUtc"])
+        if datetime.now(UTC) - created > SNAPSHOT_PATIENCE:
+            self._end(job, "Failed", "the client that submitted the run has never named its snapshot; submit it again")
 
     def _show_log(self, job: ScriptJob, process: ScriptProcess) -> None:
         size = process.log.stat().st_size if process.log.exists() else 0
@@ -89,9 +99,11 @@ class ScriptKeeper:
         process = self._processes.pop(self._place(job), None)
         if process is not None:
             self._show_log(job, process)
-            runs.update_run(workspace, job.run_id, {"status": "Finalizing"})
+            runs.set_status(workspace, job.run_id, "Finalizing")
             for path, file in _collected(process.root):
                 artifacts.put_run_file(workspace, job.run_id, path, file)
+            lost = _store_outputs(workspace, process, status)
+            status, message = ("Failed", lost) if lost and status == "Completed" else (status, message)
             process.remove()
         self._shown.pop(self._place(job), None)
         if message:
@@ -102,6 +114,23 @@ class ScriptKeeper:
 
     def _place(self, job: ScriptJob) -> tuple[str, str]:
         return job.workspace_state(self._emulator).id, job.run_id
+
+
+def _snapshot(workspace: WorkspaceState, job: ScriptJob) -> str:
+    """The job's snapshot; "" for a local run whose client is yet to name it."""
+    return job.snapshot_id or str(runs.get_run(workspace, job.run_id)["properties"].get("ContentSnapshotId") or "")
+
+
+def _store_outputs(workspace: WorkspaceState, process: ScriptProcess, status: str) -> str:
+    """Put what the script left where it belongs, a completed run's into datasets too, and answer what went wrong."""
+    try:
+        for output in process.request.outputs:
+            script_files.store(workspace, output, process.output_path(output))
+        for output in process.request.outputs if status == "Completed" else ():
+            script_files.register(workspace, output)
+    except BankMLOpsError as error:
+        return f"the outputs could not be stored: {error}"
+    return ""
 
 
 def _collected(root: Path) -> Iterator[tuple[str, Path]]:

@@ -14,16 +14,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from bankmlops.emulator import runs, script_wrapper, tokens
+from bankmlops.emulator.dataflows import lone_file
+from bankmlops.emulator.datasets import find_dataflow
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.launch import FAMILY
 from bankmlops.emulator.process_group import GRACE_SECONDS, end_group
+from bankmlops.emulator.script_data import Input, Output
+from bankmlops.emulator.script_files import bring
 from bankmlops.emulator.script_jobs import ScriptJob
-from bankmlops.emulator.script_request import ScriptRequest, parse_script_request
+from bankmlops.emulator.script_request import REFERENCE, ScriptRequest, parse_script_request
 from bankmlops.emulator.snapshots import lay_out_snapshot
 from bankmlops.emulator.surroundings import wire_variables
 from bankmlops.errors import InvalidRequestError
 
 MAX_LOG_BYTES = 8 << 20
+_GIVEN = "inputs"
+_LEFT = "left"
 _MODULE = "bankmlops.emulator.script_start"
 _KEPT = ("LANG", "LC_ALL", "TMPDIR", "SSL_CERT_DIR", FAMILY)
 
@@ -34,16 +40,30 @@ class ScriptProcess:
     def __init__(self, workspace: WorkspaceState, job: ScriptJob) -> None:
         """Lay the snapshot out and start. Raises `InvalidRequestError`, `NotFoundError`. The calling thread must live on."""
         self.started = time.monotonic()
-        self.request = parse_script_request(dict(job.configuration))
+        self.request = parse_script_request(dict(job.configuration), job.run_id)
         self.home = workspace.emulator.folder / "scripts" / workspace.id / job.run_id
         self.root = self.home / "wd"
         self.log = self.home / "std_log.txt"
         shutil.rmtree(self.home, ignore_errors=True)
         self.root.mkdir(parents=True, mode=0o700)
         lay_out_snapshot(workspace, job.snapshot_id, self.root)
+        self._lay_out_data(workspace)
+        self._folders = {str(self.home / _GIVEN / each.name): _fetched(workspace, each) for each in self.request.fetched}
         self._process = self._start(_words(self.request, self.root, self.home), _environment(workspace, job, self))
         self._pump = threading.Thread(target=_copy, args=(self._process.stdout, self.log), name=f"log-{job.run_id}", daemon=True)
         self._pump.start()
+
+    def output_path(self, output: Output) -> Path:
+        """Where the script leaves an output."""
+        return self.root / output.value(str(self.home / _LEFT))
+
+    def _lay_out_data(self, workspace: WorkspaceState) -> None:
+        for each in self.request.inputs:
+            if each.place:
+                bring(workspace, each.place, self.home / _GIVEN / each.name)
+        for output in self.request.outputs:
+            path = self.output_path(output)
+            (path if output.is_made else path.parent).mkdir(parents=True, exist_ok=True)
 
     @property
     def is_overdue(self) -> bool:
@@ -76,25 +96,29 @@ class ScriptProcess:
             env=dict(environment),
             start_new_session=True,
         )
-        folders = {str(self.home / "inputs" / each.name): each.dataset_id for each in self.request.inputs if not each.is_direct}
         assert process.stdin is not None  # noqa: S101
         with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(json.dumps({"words": words, "folders": folders}).encode())
+            stdin.write(json.dumps({"words": words, "folders": self._folders}).encode())
         return process
 
 
+def _fetched(workspace: WorkspaceState, given: Input) -> tuple[str, str]:
+    """A dataset that comes as a folder: its id, and the name of its only file, which the script gets in the folder's place."""
+    return given.dataset_id, lone_file(find_dataflow(workspace, given.dataset_id))
+
+
 def _words(request: ScriptRequest, root: Path, home: Path) -> list[str]:
-    inputs = str(home / "inputs")
+    given, left = str(home / _GIVEN), str(home / _LEFT)
     if request.command:
         shell = shutil.which("bash") or "/bin/sh"
-        return [shell, "-c", " ".join(request.argument(word, inputs) for word in request.command.split(" "))]
+        return [shell, "-c", " ".join(request.argument(word, given, left) for word in request.command.split(" "))]
     if not (root / request.script).is_file():
         raise InvalidRequestError(f"the snapshot has no script {request.script}")
     return [
         sys.executable,
         script_wrapper.__file__,
         request.script,
-        *(request.argument(word, inputs) for word in request.arguments),
+        *(request.argument(word, given, left) for word in request.arguments),
     ]
 
 
@@ -108,6 +132,7 @@ def _environment(workspace: WorkspaceState, job: ScriptJob, process: ScriptProce
         **wire_variables(workspace.emulator.folder, workspace.emulator.addresses, os.environ, python_path=str(process.root)),
         **_run_variables(workspace, job),
         **_input_variables(process),
+        **_output_variables(process),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "HOME": str(home),
         "PYTHONUNBUFFERED": "1",
@@ -137,12 +162,19 @@ def _run_variables(workspace: WorkspaceState, job: ScriptJob) -> dict[str, str]:
 
 
 def _input_variables(process: ScriptProcess) -> dict[str, str]:
-    """What `run.input_datasets` is made of: azureml-core, core/run.py, `InputDatasets`."""
-    inputs = process.request.inputs
-    folder = process.home / "inputs"
-    values = {each.variable: each.dataset_id if each.is_direct else str(folder / each.name) for each in inputs}
+    """What `run.input_datasets` is made of: azureml-core, core/run.py, `InputDatasets`; and the older variables of references."""
+    inputs, folder = process.request.inputs, str(process.home / _GIVEN)
+    values = {each.variable: each.value(folder) for each in inputs}
+    references = {REFERENCE + name: each.value(folder) for each in inputs for name in (each.name, each.reference) if name}
     listed = ",".join(f"{each.variable}:{each.mechanism}" for each in inputs)
-    return {**values, "AZUREML_DATASET_ENVIRONMENT_VARS": listed} if inputs else {}
+    return {**values, **references, "AZUREML_DATASET_ENVIRONMENT_VARS": listed} if inputs else {}
+
+
+def _output_variables(process: ScriptProcess) -> dict[str, str]:
+    """What `run.output_datasets` is made of: azureml-core, core/run.py, `OutputDatasets`."""
+    values = {each.name: str(process.output_path(each)) for each in process.request.outputs}
+    references = {REFERENCE + name: path for name, path in values.items()}
+    return {**values, **references, "AZUREML_DATASET_FILE_OUTPUTS": ";".join(values)} if values else {}
 
 
 def _copy(source: Iterable[bytes], log: Path) -> None:

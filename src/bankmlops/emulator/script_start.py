@@ -6,10 +6,12 @@ Microsoft's own SDK and the run's own token.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bankmlops.emulator.inference_server import end_with_parent
 
@@ -18,20 +20,27 @@ def main() -> None:
     """Fetch the inputs, and go on as the script."""
     end_with_parent(int(sys.argv[1]))
     order = json.load(sys.stdin)
-    if order["folders"]:
-        _fetch(order["folders"])
+    files = _fetch(order["folders"]) if order["folders"] else {}
+    words = [files.get(word, word) for word in order["words"]]
+    os.environ.update({name: files[value] for name, value in os.environ.items() if value in files})
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.execvp(order["words"][0], order["words"])  # noqa: S606 - the run's own words, by its own user
+    os.execvp(words[0], words)  # noqa: S606 - the run's own words, by its own user
 
 
-def _fetch(folders: Mapping[str, str]) -> None:
+def _fetch(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Fetch the datasets into their folders. Azure hands over a dataset of one file as that file: those by their folders."""
     from azureml.core import Dataset, Run
 
     workspace = Run.get_context(allow_offline=False).experiment.workspace
-    for folder, dataset_id in folders.items():
+    files = {}
+    for folder, (dataset_id, lone) in folders.items():
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        Dataset.get_by_id(workspace, dataset_id).download(folder, overwrite=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # the SDK prints what it does
+            fetched = Dataset.get_by_id(workspace, dataset_id).download(folder, overwrite=True)
+        if fetched == [os.path.join(folder, lone)]:
+            files[folder] = fetched[0]
+    return files
 
 
 if __name__ == "__main__":

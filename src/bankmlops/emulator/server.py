@@ -28,6 +28,7 @@ from bankmlops.emulator.home import Home, Running
 from bankmlops.emulator.inference_server import end_with_parent
 from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX, Addresses, Emulator
 from bankmlops.emulator.proxy import Proxy
+from bankmlops.emulator.public_blobs import publish
 from bankmlops.emulator.recorder import Record, Recorder
 from bankmlops.emulator.upstream import find_upstream
 from bankmlops.errors import BankMLOpsError, ConflictError
@@ -64,6 +65,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=1.0, help="the share of an asked budget that AutoML may use")
     parser.add_argument("--port", type=int, default=0, help="the HTTP port; TLS and the proxy take the next two")
     parser.add_argument("--parent", type=int, default=0, help="end with this process, and take the home away")
+    parser.add_argument("--public-blobs", type=Path, help="answer the public blobs of this folder")
     parser.add_argument("--record", type=Path, help="write what is asked and answered into this file")
     return parser.parse_args(words)
 
@@ -77,6 +79,8 @@ def _run(home: Home, arguments: argparse.Namespace) -> None:
             stack.enter_context(listener)
         emulator = Emulator(state, arguments.time_scale)
         stack.callback(emulator.close)
+        if arguments.public_blobs:
+            publish(emulator, arguments.public_blobs)
         emulator.addresses = Addresses(*(listener.getsockname()[1] for listener in listeners))
         certificates = prepare_certificates(state / "certificates")
         record = None
@@ -125,10 +129,10 @@ async def _serve(
 
 
 def is_emulated(emulator: Emulator, host: str) -> bool:
-    """Whether this emulator answers for the host: Azure's front doors, and the blobs of its own storage accounts."""
+    """Whether this emulator answers for the host: Azure's front doors, and the blobs of its own and of public accounts."""
     if host in AZURE_HOSTS:
         return True
-    return host.endswith(BLOB_SUFFIX) and emulator.account_key(host.removesuffix(BLOB_SUFFIX)) is not None
+    return host.endswith(BLOB_SUFFIX) and emulator.has_account(host.removesuffix(BLOB_SUFFIX))
 
 
 class _Server(uvicorn.Server):

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
@@ -34,11 +35,17 @@ _SIGNED_HEADERS = (
     "if-unmodified-since",
     "range",
 )
+_BREAKING = re.compile(r"[?#]|%(?=[0-9A-Fa-f]{2})")
+_READING = ("GET", "HEAD")
 _NEEDED = {"GET": "r", "HEAD": "r", "PUT": "cwa", "DELETE": "d"}
 
 
 def signed_url(name: BlobName, account_key: str, permissions: str) -> str:
-    """The blob's URL with a service SAS for `permissions` (of "racwd"), good for `SAS_HOURS`."""
+    """The blob's URL with a service SAS for `permissions` (of "racwd"), good for `SAS_HOURS`.
+
+    Its path is escaped no more than it must be, as Azure's is: azureml-core, _file_utils/upload.py, takes the name from it as it
+    stands, and escapes it again.
+    """
     moment = datetime.now(UTC)
     fields = {
         "sp": permissions,
@@ -48,11 +55,18 @@ def signed_url(name: BlobName, account_key: str, permissions: str) -> str:
         "sr": "b",
     }
     fields["sig"] = _sas_signature(fields, f"/blob/{name.account}/{name.container}/{name.name}", account_key)
-    return f"https://{name.account}{BLOB_SUFFIX}/{name.container}/{quote(name.name)}?{urlencode(fields)}"
+    return f"https://{name.account}{BLOB_SUFFIX}/{name.container}/{_BREAKING.sub(_escaped, name.name)}?{urlencode(fields)}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return quote(found[0])
 
 
 def check_access(emulator: Emulator, request: Request, account: str, container: str) -> None:
-    """Raise `AuthenticationError` unless the request is signed with the account's key, by a SAS, or bears a token."""
+    """Raise `AuthenticationError` unless the request is signed with the account's key, by a SAS, bears a token, or reads what is
+    public."""
+    if request.method in _READING and emulator.is_public(account):
+        return
     account_key = emulator.account_key(account)
     if account_key is None:
         raise AuthenticationError(f"storage account {account} is not this emulator's")

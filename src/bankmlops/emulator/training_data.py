@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from bankmlops.emulator.blobs import Blob
 from bankmlops.emulator.datasets import find_dataflow
@@ -27,6 +27,7 @@ DOWNLOAD_SECONDS = 30.0
 MAX_DOWNLOAD_BYTES = 2 << 30
 _DATASTORE_PATH = re.compile(r"azureml://.*?/?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)", re.IGNORECASE)
 _WASB_PATH = re.compile(rf"wasbs?://(?P<container>[^@]+)@(?P<account>[^.]+){re.escape(BLOB_SUFFIX)}/(?P<path>.*)")
+_WEB_ADDRESS = re.compile(r"https?://\S+")
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 
 
@@ -66,9 +67,13 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _files(workspace: WorkspaceState, entry: Any, folder: Path, number: int) -> list[Path]:
     """The files that one entry of the dataflow means, in `folder`, numbered from `number` on."""
-    account, container, path = locate(workspace, str(next(iter(entry.values()))) if isinstance(entry, dict) else str(entry))
-    if workspace.emulator.account_key(account) is None:
-        return [_download(account, container, path, folder / _file_name(path, number))]
+    address = str(next(iter(entry.values()))) if isinstance(entry, dict) else str(entry)
+    if _WEB_ADDRESS.fullmatch(address):
+        return [_download(address, folder / _file_name(urlsplit(address).path, number))]
+    account, container, path = locate(workspace, address)
+    if not workspace.emulator.has_account(account):
+        url = f"https://{account}{BLOB_SUFFIX}/{container}/{quote(path)}"
+        return [_download(url, folder / _file_name(path, number))]
     fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
     candidates = workspace.emulator.blobs.find(account, container, fixed)
     found = [blob for blob in candidates if blob.size and _is_meant(blob.name, path)]
@@ -77,20 +82,19 @@ def _files(workspace: WorkspaceState, entry: Any, folder: Path, number: int) -> 
     return [_link(blob, folder / _file_name(blob.name, number + each)) for each, blob in enumerate(found)]
 
 
-def _download(account: str, container: str, path: str, file: Path) -> Path:
-    """A public blob of the real cloud, such as Microsoft's samples read."""
+def _download(url: str, file: Path) -> Path:
+    """A file of the web, or a public blob of the real cloud, such as Microsoft's samples read."""
     import httpx
 
-    url = f"https://{account}{BLOB_SUFFIX}/{container}/{quote(path)}"
     try:
-        with httpx.stream("GET", url, timeout=DOWNLOAD_SECONDS) as answer, file.open("xb") as target:
+        with httpx.stream("GET", url, timeout=DOWNLOAD_SECONDS, follow_redirects=True) as answer, file.open("xb") as target:
             answer.raise_for_status()
             for chunk in answer.iter_bytes():
                 target.write(chunk)
                 if target.tell() > MAX_DOWNLOAD_BYTES:
                     raise InvalidRequestError(f"{url} has more than {MAX_DOWNLOAD_BYTES} bytes; upload what is needed")
-    except httpx.HTTPError as error:
-        raise NotFoundError(f"storage account {account} is not the emulator's, and {url} can't be read: {error}") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NotFoundError(f"the dataset's file {url} is not the emulator's, and can't be read: {error}") from error
     return file
 
 
@@ -125,11 +129,21 @@ def _link(blob: Blob, file: Path) -> Path:
 
 
 def _read(dataflow: dict[str, Any], folder: Path) -> Path:
+    target = folder / "table.parquet"
+    done = _run_reader(dataflow, folder, target)
+    if done.returncode < 0:  # a crash of its native part, which another attempt seldom meets
+        done = _run_reader(dataflow, folder, target)
+    if done.returncode or not target.exists():
+        lines = done.stderr.strip().splitlines() or [f"the reader died without a word, code {done.returncode}"]
+        raise InvalidRequestError(f"the dataset can't be read as a table: {lines[-1]}")
+    return target
+
+
+def _run_reader(dataflow: dict[str, Any], folder: Path, target: Path) -> subprocess.CompletedProcess[str]:
     import yaml
 
-    target = folder / "table.parquet"
     try:
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-P", "-m", "bankmlops.emulator.dataset_reader", str(target)],
             input=yaml.safe_dump(dataflow, sort_keys=False),
             env={**{name: os.environ[name] for name in _KEPT if name in os.environ}, "HOME": str(folder)},
@@ -141,7 +155,3 @@ def _read(dataflow: dict[str, Any], folder: Path) -> Path:
         )
     except subprocess.TimeoutExpired as error:
         raise InvalidRequestError(f"the dataset could not be read within {READING_SECONDS:.0f} s") from error
-    if done.returncode or not target.exists():
-        lines = done.stderr.strip().splitlines() or ["the reader died without a word"]
-        raise InvalidRequestError(f"the dataset can't be read as a table: {lines[-1]}")
-    return target

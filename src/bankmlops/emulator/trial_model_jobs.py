@@ -63,6 +63,14 @@ async def wait_for_file(workspace: WorkspaceState, container: str, path: str, is
     raise BackendUnavailableError(f"run {run_id}: its model is being fitted on all rows; ask again in a moment")
 
 
+def ask_for_model(workspace: WorkspaceState, run_id: str) -> None:
+    """Have a trial's model fitted, and return at once. Raises `InvalidRequestError` where it could not be had before."""
+    job = _JOBS.find(workspace.emulator, run_id)
+    if job is not None and job["error"]:
+        raise InvalidRequestError(f"run {run_id} has no model: {job['error']}")
+    _ask(workspace, run_id)
+
+
 def active_jobs(emulator: Emulator) -> list[TrialModelJob]:
     """The models that were asked for and are not there, the first asked for first."""
     return [TrialModelJob(**each) for each in _JOBS.active(emulator)]

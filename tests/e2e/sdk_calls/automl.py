@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from azureml.core import Dataset, Experiment, Workspace
+from azureml.core import Dataset, Experiment, Run, Workspace
 from azureml.core.compute import AmlCompute, ComputeTarget
 from azureml.data import TabularDataset
 from azureml.train.automl import AutoMLConfig
@@ -146,6 +146,39 @@ def the_models_of_trials_that_did_not_win(ws: Workspace) -> None:
     registered = run.register_model("of-a-trial", iteration=number)
     with Path(registered.download("of-a-trial")).open("rb") as file:
         assert set(pickle.load(file).predict(rows)) == {"yes", "no"}  # noqa: S301 - trained in this check
+
+
+@sdk_call("Run.register_model", "Model.download")
+def a_folder_of_a_trial_is_a_model(ws: Workspace) -> None:
+    run, _ = trained(ws)
+    best = run.get_best_child().id
+    child = next(each for each in run.get_children() if each.id not in (best, f"{run.id}_0"))
+    for number, path in enumerate(("outputs", "./outputs/"), 1):
+        model = child.register_model("folder-of-a-trial", model_path=path)
+        assert (model.version, model.run_id) == (number, child.id)
+        where = Path(model.download(f"folder-{number}"))
+        (file,) = where.rglob("model.pkl")
+        assert set(pickle.loads(file.read_bytes()).predict(table().drop(columns="y"))) == {"yes", "no"}  # noqa: S301
+        assert list(where.rglob("scoring_file_v_1_0_0.py"))
+
+
+@sdk_call("Run.get_environment")
+def what_else_the_best_child_has(ws: Workspace) -> None:
+    run, _ = trained(ws)
+    best = run.get_best_child()
+    environment = best.get_environment()
+    assert environment.name == "AzureML-AutoML"
+    assert "scikit-learn" in environment.python.conda_dependencies.serialize_to_string()
+    best.download_file("outputs/featurization_summary.json", "summary.json")
+    summary = {record["RawFeatureName"]: record for record in json.loads(Path("summary.json").read_text("utf-8"))}
+    assert {name: record["TypeDetected"] for name, record in summary.items()} == {"age": "Numeric", "job": "Categorical"}
+    best.download_file("outputs/engineered_feature_names.json", "names.json")
+    names = json.loads(Path("names.json").read_text("utf-8"))
+    assert len(names) == sum(record["EngineeredFeatureCount"] for record in summary.values())
+    explained = Run(run.experiment, f"{run.id}_ModelExplain")
+    explained.wait_for_completion()
+    assert explained.status == "Completed"
+    assert run.get_properties()["ModelExplainRunId"] == explained.id
 
 
 @sdk_call("AutoMLRun.get_children", "Run.get_tags")

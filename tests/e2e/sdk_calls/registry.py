@@ -93,6 +93,15 @@ def blobs_large_and_small(ws: Workspace) -> None:
     assert not container.get_blob_client("large/large.bin").exists()
 
 
+@sdk_call("TabularDatasetFactory.from_delimited_files")
+def tables_at_public_addresses(ws: Workspace) -> None:
+    address = "https://samples.blob.core.windows.net/data/bank.csv"
+    table = pd.read_csv(address)
+    assert list(table["age"]) == [20, 30]
+    dataset = Dataset.Tabular.from_delimited_files(address).register(ws, "public")
+    assert len(dataset.to_pandas_dataframe()) == len(table)
+
+
 @sdk_call(
     "Datastore.get",
     "Datastore.get_default",
@@ -248,8 +257,8 @@ def other_formats(ws: Workspace) -> None:
 def computes(ws: Workspace) -> None:
     wanted = AmlCompute.provisioning_configuration("STANDARD_D2_V2", min_nodes=0, max_nodes=2, tags={"a": "b"}, description="one")
     compute = ComputeTarget.create(ws, "cluster", wanted)
-    compute.wait_for_completion(show_output=True)
-    assert compute.get_status().serialize()["currentNodeCount"] == 0
+    compute.wait_for_completion(show_output=True, min_node_count=1, timeout_in_minutes=1)
+    assert compute.get_status().serialize()["currentNodeCount"] == 1
     compute.update(min_nodes=1, max_nodes=4, idle_seconds_before_scaledown=300)
     compute.wait_for_completion(show_output=True, min_node_count=1, timeout_in_minutes=1)
     status = compute.get_status()
@@ -300,6 +309,10 @@ def environments(ws: Workspace) -> None:
     text_file("conda.yml", "dependencies:\n- python=3.11\n- pip:\n  - pandas\n")
     assert Environment.from_conda_specification("conda", "files/conda.yml").register(ws).version == "1"
     assert "not in workspace" in raised(lambda: Environment.get(ws, "none"))
+    curated = Environment.get(ws, "AzureML-AutoML")
+    own = curated.clone("of-automl")
+    own.python.conda_dependencies.add_pip_package("scikit-learn")
+    assert own.register(ws).version == "1"
 
 
 @sdk_call(

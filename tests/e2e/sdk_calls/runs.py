@@ -7,12 +7,17 @@ import io
 import json
 import textwrap
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from azureml.core import Dataset, Environment, Experiment, Run, ScriptRunConfig, Workspace
 from azureml.core.compute import AmlCompute, ComputeTarget
 from checks import main, raised, sdk_call
 from matplotlib import figure
+
+# azureml-core, core/run.py, `get_status`: the states of a run, in the order in which it has them
+STATES = ("NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing", "Completed")
+ENDS = ("Completed", "Failed", "Canceled")
 
 
 def started(ws: Workspace, **options: object) -> Run:
@@ -50,7 +55,7 @@ def metrics(ws: Workspace) -> None:
     run.log_table("table", {"x": [1, 2], "y": [0.5, 0.25]})
     plot = figure.Figure()
     plot.subplots().plot([1, 2])
-    run.log_image("plot", plot=plot)
+    run.log_image("a plot, 90%", plot=plot)
     matrix = {
         "schema_type": "confusion_matrix",
         "schema_version": "1.0.0",
@@ -70,8 +75,10 @@ def metrics(ws: Workspace) -> None:
     assert seen["losses"] == [3, 2, 1]
     assert seen["point"] == {"x": 1, "y": 2.5}
     assert seen["table"] == {"x": [1, 2], "y": [0.5, 0.25]}
-    assert "plot" in seen
-    assert "plot" in "".join(run.get_file_names())
+    assert "a plot, 90%" in seen
+    drawn = next(each for each in run.get_file_names() if "plot" in each)
+    run.download_file(drawn, "plot.png")
+    assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
     assert run.get_metrics("losses") == {"losses": [3, 2, 1]}
     assert run.get_status() == "Completed"
     name = str(seen["matrix"]).removeprefix("aml://artifactId/")
@@ -100,8 +107,13 @@ def tags_and_properties(ws: Workspace) -> None:
     run.add_properties({"p": "1"})
     run.display_name = "another name"
     run.description = "what it is"
+    # Microsoft's documentation of runs: a tag without a value is a key whose value is None, and runs are found by it
+    run.tag("worth another look")
+    started(ws).complete()
+    for wanted in ("worth another look", "a", {"a": "1"}):
+        assert [each.id for each in run.experiment.get_runs(tags=wanted)] == [run.id], wanted
     again = Run.get(ws, run.id)
-    assert again.get_tags() == {"a": "1", "c": "3"}
+    assert again.get_tags() == {"a": "1", "c": "3", "worth another look": None}
     assert again.get_properties()["p"] == "1"
     assert (again.display_name, again.description) == ("another name", "what it is")
     assert raised(lambda: run.add_properties({"p": "2"}))
@@ -143,6 +155,10 @@ def files_of_a_run(ws: Workspace) -> None:
     assert started(ws).take_snapshot("source")
     assert Path(run.restore_snapshot(path="restored")).exists()
     assert run.register_model("of-a-run", model_path="outputs/one.txt", tags={"a": "b"}).version == 1
+    run.upload_file("./outputs/a b.txt", "folder/deep/1.txt")
+    assert "outputs/a b.txt" in run.get_file_names()
+    run.download_file("outputs/a b.txt", "down/spaced.txt")
+    assert Path("down/spaced.txt").read_text() == "1"
     run.complete()
 
 
@@ -326,6 +342,58 @@ def a_command_on_a_compute(ws: Workspace) -> None:
     run.wait_for_completion(show_output=False)
     assert run.id in Path(next(path for path in run.get_all_logs("command") if "std_log" in path)).read_text()
     assert "logs/kept.txt" in run.get_file_names()
+
+
+@sdk_call("ScriptRun.get_status", "ScriptRun.get_details", "Run.get_tags")
+def states_and_times_of_a_script(ws: Workspace) -> None:
+    name = script(
+        "waits.py",
+        """
+        import time
+        from azureml.core import Run
+        run = Run.get_context()
+        while "go" not in run.get_tags():
+            time.sleep(0.1)
+        """,
+    )
+    begun = datetime.now(UTC)
+    run = Experiment(ws, "scripted").submit(ScriptRunConfig("scripts", name, compute_target=compute(ws)))
+    seen = [run.get_status()]
+    until = time.monotonic() + 120
+    while seen[-1] not in ENDS and time.monotonic() < until:
+        if seen[-1] == "Running":
+            run.tag("go", "on")
+        time.sleep(0.1)
+        if (status := run.get_status()) != seen[-1]:
+            seen.append(status)
+    assert seen[-2:] in (["Running", "Completed"], ["Finalizing", "Completed"]), seen
+    assert "Running" in seen
+    assert [STATES.index(status) for status in seen] == sorted({STATES.index(status) for status in seen}), seen
+    details = run.get_details()
+    started, ended = (datetime.fromisoformat(details[key]) for key in ("startTimeUtc", "endTimeUtc"))
+    assert begun <= started <= ended <= datetime.now(UTC), (begun, details)
+    assert details["status"] == "Completed"
+
+
+@sdk_call("AzureMLTokenAuthentication", "AzureMLTokenAuthentication.get_authentication_header")
+def the_token_of_a_run(ws: Workspace) -> None:
+    name = script(
+        "own_token.py",
+        """
+        import os
+        from azureml.core import Run
+        run = Run.get_context()
+        workspace = run.experiment.workspace
+        run.tag("kind", type(workspace._auth_object).__name__)
+        header = workspace._auth_object.get_authentication_header()["Authorization"]
+        run.tag("own", str(header == "Bearer " + os.environ["AZUREML_RUN_TOKEN"]))
+        run.tag("opens", workspace.get_default_datastore().name)
+        """,
+    )
+    run = Experiment(ws, "scripted").submit(ScriptRunConfig("scripts", name, compute_target=compute(ws)))
+    run.wait_for_completion(show_output=False)
+    opened = {"kind": "AzureMLTokenAuthentication", "own": "True", "opens": "workspaceblobstore"}
+    assert opened.items() <= run.get_tags().items(), run.get_tags()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -50,6 +51,8 @@ def pipeline(ws: Workspace) -> Pipeline:
     outputs = [
         PipelineData("metrics", store, pipeline_output_name="metrics_output", training_output=TrainingOutput("Metrics")),
         PipelineData("model", store, pipeline_output_name="model_output", training_output=TrainingOutput("Model")),
+        PipelineData("first", store, pipeline_output_name="first", training_output=TrainingOutput("Model", iteration=0)),
+        PipelineData("surest", store, pipeline_output_name="surest", training_output=TrainingOutput("Model", metric="log_loss")),
     ]
     step = AutoMLStep("train", automl_config=config, outputs=outputs, allow_reuse=False)
     return Pipeline(ws, [step], description="one step")
@@ -110,6 +113,12 @@ def a_run_and_its_step(ws: Workspace) -> None:
     other = next(int(child.rpartition("_")[2]) for child in sorted(children) if child != best)
     assert set(automl.get_output(iteration=other)[1].predict(table().drop(columns="y"))) == {"yes", "no"}
     assert run.get_pipeline_output("metrics_output").download(".", show_progress=False) == 1
+    rows = table().drop(columns="y")
+    for name, child in (("first", automl.get_output(iteration=0)), ("surest", automl.get_output(metric="log_loss"))):
+        output = run.get_pipeline_output(name)
+        assert output.download(".", show_progress=False) == 1
+        model = pickle.loads(Path(output._path_on_datastore).read_bytes())  # noqa: S301 - trained in this check
+        assert np.array_equal(model.predict_proba(rows), child[1].predict_proba(rows)), name
     assert run.wait_for_completion(show_output=False) == "Finished"
     assert isinstance(run.get_tags(), dict)
     assert step.pipeline_run_id == run.id

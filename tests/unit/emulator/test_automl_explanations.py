@@ -61,6 +61,19 @@ def test_what_was_asked_for_is_explained(served: Served, backend: ScriptedBacken
     assert read("rich_metadata")["global_values"]["num_features"] == 2
 
 
+def test_the_run_that_explained_it(served: Served, backend: ScriptedBackend) -> None:
+    """Clients find it by its id and by the run's property, completed; it is not among the run's trials."""
+    backend.files["outputs/importance.json"] = json.dumps(IMPORTANCE).encode()
+    parent = _best_child(served, backend).rpartition("_")[0]
+
+    def run(path: str) -> Any:
+        return served.call("GET", "/history/v1.0", f"/experiments/bank/runs/{path}").json()
+
+    assert run(parent)["properties"]["ModelExplainRunId"] == f"{parent}_ModelExplain"
+    assert run(f"{parent}_ModelExplain")["status"] == "Completed"
+    assert [child["runId"] for child in run(f"{parent}/children")["value"]] == [f"{parent}_0"]
+
+
 def test_without_an_explanation(served: Served, backend: ScriptedBackend) -> None:
     """A run that was not asked to explain itself has no asset."""
     assert _assets(served, runId=_best_child(served, backend)) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from sklearn.dummy import DummyClassifier
 from bankmlops.emulator import automl_files
 from bankmlops.emulator.table_facts import TableFacts, facts_of
 from bankmlops.errors import InvalidRequestError
+
+Script = Callable[[str, TableFacts], str]
 
 
 def _facts(folder: Path, **columns: list[object]) -> TableFacts:
@@ -38,10 +41,17 @@ def facts(tmp_path: Path) -> TableFacts:
     )
 
 
-def _run(facts: TableFacts, folder: Path, monkeypatch: pytest.MonkeyPatch, model: object) -> dict[str, Any]:
-    """The script's functions, after its `init()` with this model."""
-    (folder / "model.pkl").write_bytes(pickle.dumps(model))
-    (folder / "score.py").write_text(automl_files.scoring_script("AutoML_1_0", facts))
+def _run(
+    facts: TableFacts,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: object,
+    script_of: Script = automl_files.scoring_script,
+) -> dict[str, Any]:
+    """The script's functions, after its `init()` with this model, which lies in a folder as that of a registered folder does."""
+    (folder / "outputs").mkdir()
+    (folder / "outputs" / "model.pkl").write_bytes(pickle.dumps(model))
+    (folder / "score.py").write_text(script_of("AutoML_1_0", facts))
     monkeypatch.setenv("AZUREML_MODEL_DIR", str(folder))
     script = runpy.run_path(str(folder / "score.py"), run_name=folder.name)
     script["init"]()
@@ -76,6 +86,18 @@ def test_the_scoring_script(facts: TableFacts, tmp_path: Path, monkeypatch: pyte
     script = _run(facts, tmp_path, monkeypatch, model)
     row = {"age": 33, "rate": None, "children": 2, "job": "b", "single": False}
     assert json.loads(script["run"](data=[row, row])) == {"result": ["no", "no"]}
+
+
+def test_the_second_scoring_script(facts: TableFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes `Inputs` and a method, answers labels or probabilities, and names the methods there are."""
+    frame = pd.DataFrame({feature.name: [feature.example] * 2 for feature in facts.features})
+    model = DummyClassifier(strategy="constant", constant="no").fit(frame, ["no", "yes"])
+    script = _run(facts, tmp_path, monkeypatch, model, automl_files.scoring_script_v2)
+    inputs = {"data": [{"age": 33, "rate": None, "children": 2, "job": "b", "single": False}]}
+    assert script["run"](Inputs=inputs) == {"Results": ["no"]}
+    assert script["run"](Inputs=inputs, GlobalParameters={"method": "predict_proba"}) == {"Results": [[1.0, 0.0]]}
+    with pytest.raises(ValueError, match="'fit' is unknown; give 'predict' or 'predict_proba'"):
+        script["run"](Inputs=inputs, GlobalParameters={"method": "fit"})
 
 
 def test_the_scoring_script_says_what_is_wrong(facts: TableFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,3 +153,15 @@ def test_problem_info(facts: TableFacts) -> None:
         2,
     )
     assert info["single_frequency_class_detected"] is True
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [([0, 1, 1], [0]), ([True, False, False], [True]), ([0.5, 1.5, 1.5], [0.5]), (["no", "yes", "yes"], ["no"])],
+)
+def test_the_label_in_the_schema(
+    labels: list[object], shown: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer that the service's description is made of is a number or a truth where the labels are such."""
+    script = _run(_facts(tmp_path, age=[1, 2, 3], y=labels), tmp_path, monkeypatch, "any")
+    assert script["output_sample"].tolist() == shown

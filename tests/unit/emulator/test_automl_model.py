@@ -68,6 +68,8 @@ def test_the_model_of_an_ensemble(served: Served, backend: ScriptedBackend, tmp_
         model = _Strict(file).load()
     assert [name for name, _ in model.steps] == ["datatransformer", "prefittedsoftvotingclassifier"]
     frame = pandas.DataFrame({name: values for name, values in table.items() if name != "y"})
+    shown = [(name, [step for step, _ in member.steps]) for name, member in model.steps[1][1].estimators]
+    assert shown == [("0-LightGBM", ["lightgbm"]), ("1-LogisticRegression", ["logisticregression"])]
     voting, matrix = model.steps[1][1], model.steps[0][1].transform(frame)
     blended = numpy.average([member.predict_proba(matrix) for member in voting.estimators_], axis=0, weights=[0.7, 0.3])
     assert numpy.allclose(model.predict_proba(frame), blended)

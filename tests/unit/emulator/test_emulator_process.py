@@ -136,6 +136,24 @@ def test_kill_and_start_again(home: Home) -> None:
     assert _workspace_id(variables) == before
 
 
+def test_public_blobs(command_line: CommandLine, tmp_path: Path) -> None:
+    """They are answered under Azure's own name and without a key; an emulator that runs already takes none."""
+    table = tmp_path / "public" / "samples" / "data" / "bank.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("age,y\n20,no\n")
+    option = ("--public-blobs", tmp_path / "public")
+    missing = command_line("emulator", "start", "--public-blobs", tmp_path / "none")
+    assert (missing.returncode, "there is no such folder" in missing.stderr) == (2, True)
+    command_line.json("emulator", "start", "--ephemeral", *option)
+    address = "https://samples.blob.core.windows.net/data/bank.csv"
+    read = f"import urllib.request as web; print(web.urlopen('{address}').read().decode())"
+    done = command_line("emulator", "run", "--", sys.executable, "-c", read)
+    assert (done.returncode, done.stdout.strip()) == (0, "age,y\n20,no"), done.stderr
+    assert command_line("emulator", "start", "--ephemeral", *option).returncode == 4
+    refused = command_line("emulator", "run", *option, "--", "true")
+    assert (refused.returncode, "--public-blobs is the running emulator's" in refused.stderr) == (2, True)
+
+
 def test_ephemeral_keeps_none(home: Home) -> None:
     """An ephemeral emulator's state is gone when it was stopped or killed, and the lasting one is not touched by it."""
     lasting = _secrets(launch.start(home, Options()))

@@ -10,6 +10,8 @@ import pytest
 
 from bankmlops.automl.network.library import missing_packages
 from bankmlops.emulator import automl_bridge, automl_jobs, runs
+from bankmlops.errors import InvalidRequestError
+from bankmlops.types import Dataset, DataSource
 from support.automl_requests import TABLE, data_prep, parent_run, save_dataset
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training
@@ -79,6 +81,27 @@ def test_a_lost_dataset(served: Served, dataset_id: str) -> None:
     assert _post(served, "/run", body).status_code == 404
 
 
+def test_validation_data_that_can_not_serve(
+    served: Served, backend: ScriptedBackend, dataset_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run fails in its set-up, which the SDK prints, and not after it without a word."""
+    register = backend.register_dataset
+
+    def only_training(name: str, source: DataSource, label_column: str) -> Dataset:
+        if name.endswith(other):
+            raise InvalidRequestError("39 rows; at least 50 would serve")
+        return register(name, source, label_column)
+
+    other = save_dataset(served, "data/other.parquet")
+    monkeypatch.setattr(backend, "register_dataset", only_training)
+    both = json.dumps({"training_data": {"datasetId": dataset_id}, "validation_data": {"datasetId": other}})
+    run_id = _post(served, "/run", {**parent_run(dataset_id), "dataPrepJsonString": both.replace('"', '\\"')}).json()
+    _post(served, f"/runs/{run_id}/submitSnapshotRun")
+    automl_bridge.advance(served.emulator)
+    run = _run(served, run_id)
+    assert (run["status"], run["properties"]["errors"]) == ("Failed", "Setup iteration failed: 39 rows; at least 50 would serve")
+
+
 def test_a_run_waits_until_it_is_started(served: Served, backend: ScriptedBackend, dataset_id: str) -> None:
     """`run` alone makes a run with AutoML's properties, and nothing is trained."""
     run_id = _post(served, "/run", parent_run(dataset_id)).json()
@@ -115,6 +138,9 @@ def test_the_run_as_it_goes(served: Served, backend: ScriptedBackend, dataset_id
     assert run["status"] == run["tags"]["_aml_system_automl_status"] == "Completed"
     assert (run["tags"]["automl_best_child_run_id"], run["tags"]["iterations"]) == (f"{run_id}_1", "2")
     best = _run(served, f"{run_id}_1")
+    for each in (run, first, best):
+        assert each["startTimeUtc"] <= each["endTimeUtc"]
+    assert run["createdUtc"] <= run["startTimeUtc"]
     assert (best["properties"]["runTemplate"], best["properties"]["iteration"]) == ("automl_child", "1")
     metric = served.call("POST", "/metric/v2.0", f"/runs/{run_id}_1/full", json={"metricName": "AUC_weighted"}).json()
     assert metric["value"][0]["data"] == {"AUC_weighted": 0.95}
@@ -138,7 +164,7 @@ def test_the_files_of_a_run(served: Served, backend: ScriptedBackend, dataset_id
     def content(owner: str, path: str) -> bytes:
         return served.call("GET", "/artifact/v2.0", f"/artifacts/content/ExperimentRun/dcid.{owner}/{path}").content
 
-    names = ("conda_env_v_1_0_0.yml", "env_dependencies.json", "model.pkl", "scoring_file_v_1_0_0.py")
+    names = ("conda_env_v_1_0_0.yml", "env_dependencies.json", "model.pkl", "scoring_file_v_1_0_0.py", "scoring_file_v_2_0_0.py")
     assert paths(f"{run_id}_0") == [f"outputs/{name}" for name in names]
     assert paths(run_id) == ["logs/worker.log", "outputs/verifier_results.json"]
     assert content(f"{run_id}_0", "outputs/model.pkl") == backend.files["outputs/model.pkl"]

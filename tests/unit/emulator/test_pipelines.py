@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules
+from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules, trial_model_jobs
 from bankmlops.emulator.blobs import BlobName
 from bankmlops.emulator.recurrence import check_recurrence, next_time
 from bankmlops.emulator.state import Documents
@@ -282,3 +282,57 @@ def test_a_wrong_recurrence(recurrence: dict[str, Any]) -> None:
     """A recurrence that is wrong, or that would not be followed, is refused."""
     with pytest.raises(InvalidRequestError):
         check_recurrence(recurrence)
+
+
+def _graph_with(served: Served, training: dict[str, Any]) -> dict[str, Any]:
+    """The graph of a step whose model output is to be this one."""
+    module = automl_module()
+    module["StructuredInterface"]["Outputs"][1]["TrainingOutput"] |= training
+    made = served.call("POST", PIPELINES, "/Modules", json=module).json()
+    return graph(made["Id"], save_dataset(served))
+
+
+@pytest.mark.parametrize(
+    ("training", "fitted"), [({"Metric": "AUC_weighted"}, None), ({"Iteration": 1}, None), ({"Iteration": 0}, 0), ({}, None)]
+)
+def test_the_model_that_is_asked_for(
+    served: Served, backend: ScriptedBackend, training: dict[str, Any], fitted: int | None
+) -> None:
+    """The winner's model is there; the run waits for that of another iteration, and ends at once where it is cancelled."""
+    run_id = _submit(served, _graph_with(served, training))
+    _advance(served)
+    backend.start()
+    backend.add_child(0, "LightGBM", 0.8)
+    backend.add_child(1, "LightGBM", 0.9)
+    backend.complete()
+    _advance(served)
+    _advance(served)
+    assert _codes(served, run_id)[0] == ("3" if fitted is None else "1")
+    asked = trial_model_jobs.active_jobs(served.emulator)
+    assert [job.number for job in asked] == ([] if fitted is None else [fitted])
+    if fitted is not None:
+        served.call("DELETE", PIPELINES, f"/PipelineRuns/{run_id}/Execution")
+        _advance(served)
+        assert _codes(served, run_id)[0] == "4"
+    for job in asked:
+        trial_model_jobs.finish_job(served.emulator, job)
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        ({"Iteration": 7}, "output model_data: there is no iteration 7; the last one is 0"),
+        ({"Metric": "beauty"}, "output model_data: no iteration has the metric beauty; there are: AUC_weighted"),
+    ],
+)
+def test_a_model_that_there_is_not(served: Served, backend: ScriptedBackend, training: dict[str, Any], reason: str) -> None:
+    """The run fails, and says which there are."""
+    run_id = _submit(served, _graph_with(served, training))
+    _advance(served)
+    backend.start()
+    backend.add_child(0, "LightGBM", 0.8)
+    backend.complete()
+    _advance(served)
+    _advance(served)
+    details = served.call("GET", "/history/v1.0", f"/experiments/bank/runs/{run_id}/details").json()
+    assert (details["status"], details["error"]["error"]["message"]) == ("Failed", f"step automl_module: {reason}")

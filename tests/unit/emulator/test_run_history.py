@@ -14,10 +14,12 @@ FORM = ("family", "r0", "r1", "r2")
 
 @pytest.fixture
 def runs(served: Served) -> Served:
-    """An experiment with a parent of three children; the middle one has failed, and a child of another's bears its name."""
+    """An experiment with a parent of three children; the middle one has failed, one tag has no value, and
+    a child of another's bears its name."""
     _change(served, "family", {"tags": {"kind": "parent"}})
     for number in range(3):
         _change(served, f"r{number}", {"parentRunId": "family", "properties": {"runTemplate": "automl_child", "n": str(number)}})
+    _change(served, "r2", {"tags": {"worth another look": None}})
     _change(served, "other", {"tags": {"parentRunId": "family"}}, experiment="another")
     served.call("POST", HISTORY, "/experiments/bench/runs/r1/events", json=_event("Failed"))
     return served
@@ -51,6 +53,10 @@ def _ids(document: Mapping[str, object]) -> list[str]:
         ("Status eq Failed or Tags/kind eq 'parent'", ["r1", "family"]),
         ("Status ne Failed and (RunId eq r0 or RunId eq r1)", ["r0"]),
         ("RootRunId eq nobody", []),
+        ("(Tags/worth another look ne null or Tags/worth another look eq null)", ["r2"]),
+        ("(Tags/kind ne null or Tags/kind eq null) and (ParentRunId eq null)", ["family"]),
+        ("(Properties/n ne null or Properties/n eq null) and (Status eq Failed)", ["r1"]),
+        ("(Tags/nobody ne null or Tags/nobody eq null)", []),
     ],
 )
 def test_filters(runs: Served, expression: str, found: list[str]) -> None:

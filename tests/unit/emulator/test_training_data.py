@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bankmlops.emulator import training_data
 from bankmlops.emulator.training_data import dataset_file
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.automl_requests import TABLE, save_dataflow, save_dataset
@@ -85,6 +92,21 @@ def test_what_is_not_a_table(served: Served) -> None:
         _rows(served, dataset_id)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_a_reader_that_crashes(served: Served, monkeypatch: pytest.MonkeyPatch, crashes: int) -> None:
+    """It is started once more; a second crash is the dataset's error."""
+    run, left = training_data._run_reader, [-11] * crashes
+    crashed = subprocess.CompletedProcess([], -11, "", "")
+    monkeypatch.setattr(training_data, "_run_reader", lambda *words: crashed if left and left.pop() else run(*words))
+    dataset_id = save_dataset(served)
+    if crashes == 1:
+        assert _rows(served, dataset_id).num_rows == TABLE.num_rows
+    else:
+        with pytest.raises(InvalidRequestError, match="died without a word, code -11"):
+            _rows(served, dataset_id)
+
+
 def test_a_file_that_is_lost(served: Served) -> None:
     """The error names the file."""
     paths = _upload(served, "other.csv", "a\n1\n")
@@ -100,6 +122,32 @@ def test_a_dataflow_that_is_not_understood(served: Served, dataflow: str) -> Non
     dataset_id = served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"]
     with pytest.raises(InvalidRequestError, match="dataflow"):
         _rows(served, dataset_id)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a web server with a table."""
+    (tmp_path / "bank.csv").write_text("age,y\n20,no\n30,yes\n")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_a_file_of_the_web(served: Served, web: str) -> None:
+    """What lies at a web address is read from there."""
+    table = _rows(served, save_dataflow(served, f"{web}/bank.csv?token=1", TYPED, ""))
+    assert table.to_pydict() == {"age": [20, 30], "y": ["no", "yes"]}
+
+
+def test_a_file_that_the_web_has_not(served: Served, web: str) -> None:
+    """The error names the address."""
+    with pytest.raises(NotFoundError, match=r"/gone\.csv is not the emulator's, and can't be read"):
+        _rows(served, save_dataflow(served, f"{web}/gone.csv", TYPED, ""))
 
 
 def test_a_place_that_is_no_blob_storage(served: Served) -> None:

@@ -1,0 +1,176 @@
+"""What scripts are given and what they leave, on "local" too; a pipeline's parameters; dataflows that the emulator writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import zipfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bankmlops.emulator import runs, script_files, script_jobs, script_keeper
+from bankmlops.emulator.blobs import BlobName
+from bankmlops.emulator.dataflows import dataflow_of_files, dataflow_of_table, lone_file
+from bankmlops.emulator.datastores import DEFAULT_DATASTORE, get_datastore
+from bankmlops.emulator.pipeline_values import values_of
+from bankmlops.emulator.script_data import Output, Place
+from bankmlops.emulator.script_keeper import ScriptKeeper
+from bankmlops.emulator.script_request import parse_script_request
+from bankmlops.errors import InvalidRequestError, NotFoundError
+from support.served_emulator import Served
+
+EXECUTION = "/execution/v1.0"
+
+
+@pytest.fixture
+def keeper(served: Served) -> Iterator[ScriptKeeper]:
+    """Who carries the scripts of a workspace out when told to."""
+    keeper = ScriptKeeper(served.emulator)
+    yield keeper
+    keeper.stop()
+    for job in script_jobs.active_jobs(served.emulator):
+        script_jobs.finish_job(served.emulator, job)
+
+
+def _local_run(served: Served, **configuration: Any) -> Any:
+    definition = {"Configuration": {"script": "train.py", "target": "local", **configuration}}
+    files = [("files", ("definition.json", json.dumps(definition))), ("files", ("aml_config.zip", b"\0\r\n--"))]
+    return served.call("POST", EXECUTION, f"/experiments/e/localrun?runId=local-{uuid.uuid4()}", files=files)
+
+
+def _blob(served: Served, path: str) -> BlobName:
+    section = get_datastore(served.workspace, DEFAULT_DATASTORE)["azureStorageSection"]
+    return BlobName(section["accountName"], section["containerName"], path)
+
+
+def test_a_run_on_local(served: Served, keeper: ScriptKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the snapshot that the client names afterwards, and fails where none comes; the archive does nothing."""
+    answer = _local_run(served)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.read("azureml-setup/Invocation.sh") == b"#!/bin/sh\nexit 0\n"
+    keeper.advance()
+    [job] = script_jobs.active_jobs(served.emulator)
+    assert runs.get_run(served.workspace, job.run_id)["status"] == "Preparing"
+    monkeypatch.setattr(script_keeper, "SNAPSHOT_PATIENCE", timedelta(0))
+    keeper.advance()
+    run = runs.get_run(served.workspace, job.run_id)
+    assert (run["status"], run["target"]) == ("Failed", "local")
+    assert "never named its snapshot" in run["error"]["error"]["message"]
+
+
+def test_local_runs_that_are_refused(served: Served) -> None:
+    """One without a snapshot has no files; a form without a run definition says nothing."""
+    answer = _local_run(served, history={"snapshotProject": False})
+    assert (answer.status_code, "snapshot_project" in answer.text) == (400, True)
+    path = "/experiments/e/localrun?runId=none"
+    answer = served.call("POST", EXECUTION, path, files=[("files", ("definition.json", "{"))])
+    assert (answer.status_code, "definition.json" in answer.text) == (400, True)
+
+
+def test_placeholders() -> None:
+    """Inputs and outputs stand in arguments by their names, and a reference also within a word."""
+    location = {"dataPath": {"datastoreName": "store", "relativePath": "/deep/a.csv"}}
+    request = parse_script_request(
+        {
+            "script": "train.py",
+            "data": {"port": {"dataLocation": location, "mechanism": "Mount", "referenceName": "other"}},
+            "outputData": {"left": {}, "chosen": {"additionalOptions": {"pathOnCompute": "here"}}},
+        },
+        "run",
+    )
+    texts = [
+        "DatasetConsumptionConfig:port",
+        "a=$AZUREML_DATAREFERENCE_other/b",
+        "DatasetOutputConfig:left",
+        "DatasetOutputConfig:chosen",
+    ]
+    assert [request.argument(text, "/in", "/out") for text in texts] == [
+        "/in/port/deep/a.csv",
+        "a=/in/port/deep/a.csv/b",
+        "/out/left",
+        "here",
+    ]
+    assert request.outputs[0].place == Place(DEFAULT_DATASTORE, "dataset/run/left")
+
+
+def test_files_come_and_go(served: Served, tmp_path: Path) -> None:
+    """A place is a blob or a folder, and not what begins with the same letters; nothing there is nothing brought."""
+    for name in ("given/a.csv", "given/deep/b.csv", "given2/c.csv"):
+        served.emulator.blobs.put(_blob(served, name), b"x")
+    script_files.bring(served.workspace, Place(DEFAULT_DATASTORE, "given"), tmp_path / "folder")
+    script_files.bring(served.workspace, Place(DEFAULT_DATASTORE, "given/a.csv"), tmp_path / "file")
+    script_files.bring(served.workspace, Place(DEFAULT_DATASTORE, "none"), tmp_path / "nothing")
+    brought = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert brought == ["file/given/a.csv", "folder/given/a.csv", "folder/given/deep/b.csv"]
+
+    (tmp_path / "folder/out").symlink_to("/etc")
+    script_files.store(served.workspace, _output("kept/all"), tmp_path / "folder")
+    script_files.store(served.workspace, _output("kept/one.csv"), tmp_path / "file/given/a.csv")
+    blob = _blob(served, "kept")
+    kept = [each.name for each in served.emulator.blobs.find(blob.account, blob.container, "kept")]
+    assert kept == ["kept/all/given/a.csv", "kept/all/given/deep/b.csv", "kept/one.csv"]
+
+
+def _output(path: str) -> Output:
+    return Output("o", Place(DEFAULT_DATASTORE, path), "", True, None)
+
+
+def test_dataflows(served: Served) -> None:
+    """Blocks of the SDK become steps of a table; what is not understood is refused, not left out."""
+    place = Place("store", "out")
+    blocks = [
+        {"type": "Microsoft.DPrep.ParseDelimitedBlock", "arguments": {"separator": ";", "columnHeadersMode": 0}},
+        {"type": "Microsoft.DPrep.DropColumnsBlock", "arguments": {"columns": {"details": {"selectedColumns": ["Path", "a"]}}}},
+    ]
+    table = json.loads(
+        json.loads(dataflow_of_table(served.workspace, place, json.dumps({"blocks": blocks})))["meta"]["RsDataflow"]
+    )
+    reading, dropped = table["transformations"]
+    assert (reading["read_delimited"]["delimiter"], reading["read_delimited"]["header"]) == (";", "no_header")
+    assert dropped == {"drop_columns": ["a"]}
+    with pytest.raises(InvalidRequestError, match="SortBlock is not emulated"):
+        dataflow_of_table(served.workspace, place, json.dumps({"blocks": [{"type": "Microsoft.DPrep.SortBlock"}]}))
+
+
+@pytest.mark.parametrize(("path", "name"), [("given/a%20b.csv", "a b.csv"), ("given/*.csv", ""), ("given/", "")])
+def test_a_lone_file(served: Served, path: str, name: str) -> None:
+    """A dataset of one file is known by its path."""
+    assert lone_file(dataflow_of_files(served.workspace, Place("store", path))) == name
+
+
+def test_values_of_parameters(served: Served) -> None:
+    """A submission's values stand before the defaults; one that lacks is refused, and one for no parameter of the pipeline."""
+    interface = {
+        "Parameters": [{"Name": "rate", "DefaultValue": "0.5"}, {"Name": "must"}],
+        "DataPathParameters": [{"Name": "path", "DefaultValue": {"DataStoreName": "store", "RelativePath": "/a/"}}],
+    }
+    values = values_of(served.workspace, interface, {"ParameterAssignments": {"rate": 2}})
+    assert (values.text("rate"), values.path("path")) == ("2", Place("store", "a"))
+    with pytest.raises(InvalidRequestError, match="'must' has no value"):
+        values.text("must")
+    with pytest.raises(InvalidRequestError, match="no parameter speed; it has must, rate"):
+        values_of(served.workspace, interface, {"ParameterAssignments": {"speed": 2}})
+    with pytest.raises(NotFoundError, match="dataset none"):
+        values_of(
+            served.workspace,
+            {"DataPathParameterList": [{"Name": "data"}]},
+            {"DataSetDefinitionValueAssignments": {"data": {"SavedDataSetReference": {"Id": "none"}}}},
+        )
+
+
+def test_data_sources(served: Served) -> None:
+    """A path on a datastore is kept once for its content; a table of a database is refused."""
+    path, body = "/DataSources", {"Name": "d", "DataStoreName": DEFAULT_DATASTORE, "PathOnDataStore": "a", "IdentifierHash": "h"}
+    assert served.call("GET", "/pipelines/v1.0", f"{path}/Hash/h").status_code == 204
+    made = served.call("POST", "/pipelines/v1.0", path, json=body).json()
+    assert served.call("GET", "/pipelines/v1.0", f"{path}/Hash/h").json() == made
+    assert served.call("GET", "/pipelines/v1.0", f"{path}/{made['Id']}").json() == made
+    assert made["DataLocation"]["DataReference"]["AzureBlobReference"]["RelativePath"] == "a"
+    assert served.call("GET", "/pipelines/v1.0", f"{path}/none").status_code == 404
+    answer = served.call("POST", "/pipelines/v1.0", path, json={**body, "SqlTableName": "t"})
+    assert (answer.status_code, "databases are not emulated" in answer.json()["Error"]["Message"]) == (400, True)

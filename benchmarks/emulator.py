@@ -29,7 +29,7 @@ from raw_client import Connection, percentile, request
 
 from bankmlops.emulator import launch
 from bankmlops.emulator.home import Home, Running
-from bankmlops.emulator.run_command import own_home
+from bankmlops.emulator.scripts.run_command import own_home
 from bankmlops.emulator.surroundings import complete_environment
 
 PACKAGES = ("bankmlops", "uvicorn", "starlette", "azureml-core")

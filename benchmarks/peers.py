@@ -143,7 +143,14 @@ def _azure(name: str, script: str, model: Path, folder: Path) -> Peer:
     }
 
     def launch(listener: socket.socket) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-P", "-m", "bankmlops.emulator.inference_server", str(listener.fileno()), str(os.getpid())]
+        words = [
+            sys.executable,
+            "-P",
+            "-m",
+            "bankmlops.emulator.services.inference_server",
+            str(listener.fileno()),
+            str(os.getpid()),
+        ]
         return _popen(words, environment, [listener.fileno()])
 
     return Peer(name, launch, {})

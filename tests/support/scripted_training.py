@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bankmlops.emulator import automl_bridge, automl_jobs, pipeline_jobs
+from bankmlops.emulator.automl import automl_bridge, automl_jobs
 from bankmlops.emulator.instance import Emulator, WorkspaceState
+from bankmlops.emulator.pipelines import pipeline_jobs
 from support.automl_requests import TABLE
 from support.scripted_backend import ScriptedBackend
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from bankmlops.emulator import tokens
 from bankmlops.emulator.instance import Emulator, WorkspaceState
+from bankmlops.emulator.web import tokens
 
 
 @dataclass

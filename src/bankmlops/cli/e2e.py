@@ -134,7 +134,7 @@ def _told(session: Session, found: Evidence, write: Callable[[Mapping[str, Any]]
 
 
 def _surroundings(session: Session) -> dict[str, bool]:
-    from bankmlops.emulator.proxy_settings import leads_to_emulator
+    from bankmlops.emulator.web.proxy_settings import leads_to_emulator
 
     return {"emulated": leads_to_emulator(os.environ)} if session.settings.backend == "azure" else {}
 

@@ -11,42 +11,21 @@ from collections.abc import Set
 
 from starlette.requests import Request
 
-from bankmlops.emulator import (
-    arm,
-    artifacts,
-    auth,
-    blob,
-    computes,
-    control,
-    datasets,
-    datastores,
-    discovery,
-    environments,
-    jasmine,
-    key_vault,
-    metrics,
-    metrics_v1,
-    models,
-    pipeline_graphs,
-    pipeline_runs,
-    pipeline_sources,
-    published_pipelines,
-    run_history,
-    schedules,
-    script_runs,
-    service_front,
-    services,
-    snapshots,
-    tokens,
-    unanswered,
-)
-from bankmlops.emulator.blob_wire import answer_storage_error
-from bankmlops.emulator.door import Door
-from bankmlops.emulator.errors import answer_error
+from bankmlops.emulator import control
+from bankmlops.emulator.automl import jasmine
+from bankmlops.emulator.history import artifacts, metrics, metrics_v1, models, run_history
 from bankmlops.emulator.instance import Emulator
-from bankmlops.emulator.routing import Application, Endpoint, Router
+from bankmlops.emulator.pipelines import pipeline_graphs, pipeline_runs, pipeline_sources, published_pipelines, schedules
+from bankmlops.emulator.scripts import computes, environments, script_runs, snapshots
 from bankmlops.emulator.sdk_v2 import data, jobs
 from bankmlops.emulator.sdk_v2 import datastores as arm_datastores
+from bankmlops.emulator.services import service_front, services
+from bankmlops.emulator.storage import blob, datasets, datastores
+from bankmlops.emulator.storage.blob_wire import answer_storage_error
+from bankmlops.emulator.web import arm, auth, discovery, key_vault, tokens, unanswered
+from bankmlops.emulator.web.door import Door
+from bankmlops.emulator.web.errors import answer_error
+from bankmlops.emulator.web.routing import Application, Endpoint, Router
 
 OPEN: tuple[Router, ...] = (
     auth.router,

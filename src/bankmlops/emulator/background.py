@@ -9,11 +9,12 @@ import logging
 import threading
 from collections.abc import Callable
 
-from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules
+from bankmlops.emulator.automl import automl_bridge
+from bankmlops.emulator.automl.trial_model_keeper import TrialModelKeeper
 from bankmlops.emulator.instance import Emulator
-from bankmlops.emulator.script_keeper import ScriptKeeper
-from bankmlops.emulator.service_keeper import ServiceKeeper
-from bankmlops.emulator.trial_model_keeper import TrialModelKeeper
+from bankmlops.emulator.pipelines import pipeline_bridge, schedules
+from bankmlops.emulator.scripts.script_keeper import ScriptKeeper
+from bankmlops.emulator.services.service_keeper import ServiceKeeper
 
 POLL_SECONDS = 0.25
 STOP_SECONDS = 60.0

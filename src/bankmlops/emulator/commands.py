@@ -14,7 +14,7 @@ import typer
 from bankmlops.emulator import launch
 from bankmlops.emulator.control_client import ask
 from bankmlops.emulator.home import VARIABLE, Home, Running, default_folder
-from bankmlops.emulator.run_command import own_home, run_to_end
+from bankmlops.emulator.scripts.run_command import own_home, run_to_end
 from bankmlops.emulator.surroundings import client_environment, complete_environment, shell_lines
 from bankmlops.emulator.workspace_file import lent_workspace_file, named_subscriptions, workspace_config
 from bankmlops.errors import InvalidRequestError, NotFoundError

@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.requests import Request
 
-from bankmlops.emulator.faults import Fault
-from bankmlops.emulator.routing import Router
 from bankmlops.emulator.state import Documents
-from bankmlops.emulator.wire import EmulatorState, JsonBody
+from bankmlops.emulator.web.faults import Fault
+from bankmlops.emulator.web.routing import Router
+from bankmlops.emulator.web.wire import EmulatorState, JsonBody
 from bankmlops.errors import AuthenticationError, InvalidRequestError
 
 HEADER = "x-bankmlops-control"

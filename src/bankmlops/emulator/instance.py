@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bankmlops.emulator.blobs import BlobStore
-from bankmlops.emulator.faults import Faults
 from bankmlops.emulator.files import make_private_folder, write_private
 from bankmlops.emulator.state import Document, Documents, Store
+from bankmlops.emulator.storage.blobs import BlobStore
+from bankmlops.emulator.web.faults import Faults
 
 if TYPE_CHECKING:
     from bankmlops.backend import Backend

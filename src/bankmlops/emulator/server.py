@@ -22,15 +22,15 @@ from starlette.types import ASGIApp
 
 from bankmlops.emulator import background
 from bankmlops.emulator.app import create_app
-from bankmlops.emulator.certificates import Certificates, prepare_certificates
 from bankmlops.emulator.files import write_private
 from bankmlops.emulator.home import Home, Running
-from bankmlops.emulator.inference_server import end_with_parent
 from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX, Addresses, Emulator
-from bankmlops.emulator.proxy import Proxy
-from bankmlops.emulator.public_blobs import publish
-from bankmlops.emulator.recorder import Record, Recorder
-from bankmlops.emulator.upstream import find_upstream
+from bankmlops.emulator.services.inference_server import end_with_parent
+from bankmlops.emulator.storage.public_blobs import publish
+from bankmlops.emulator.web.certificates import Certificates, prepare_certificates
+from bankmlops.emulator.web.proxy import Proxy
+from bankmlops.emulator.web.recorder import Record, Recorder
+from bankmlops.emulator.web.upstream import find_upstream
 from bankmlops.errors import BankMLOpsError, ConflictError
 
 HOST = "127.0.0.1"

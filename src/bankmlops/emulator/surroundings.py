@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bankmlops.emulator.home import VARIABLE, Home, Running
 from bankmlops.emulator.instance import AZURE_HOSTS, BLOB_SUFFIX, Addresses
-from bankmlops.emulator.proxy_settings import KEPT_NO_PROXY, KEPT_PROXY, bypasses, original_exceptions, original_proxy
-from bankmlops.emulator.runtime_wheel import build_runtime_wheel
+from bankmlops.emulator.scripts.runtime_wheel import build_runtime_wheel
+from bankmlops.emulator.web.proxy_settings import KEPT_NO_PROXY, KEPT_PROXY, bypasses, original_exceptions, original_proxy
 from bankmlops.emulator.workspace_file import workspace_config
 
 # Real credentials have no business with an emulator, and the SDK would prefer some of them to its managed identity.

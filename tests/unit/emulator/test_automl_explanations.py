@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bankmlops.emulator import automl_bridge
+from bankmlops.emulator.automl import automl_bridge
 from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bankmlops.emulator import automl_bridge
-from bankmlops.emulator.automl_featurization import summary
+from bankmlops.emulator.automl import automl_bridge
+from bankmlops.emulator.automl.automl_featurization import summary
 from bankmlops.features import fit
 from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from sklearn.dummy import DummyClassifier
 
-from bankmlops.emulator import automl_files
-from bankmlops.emulator.table_facts import TableFacts, facts_of
+from bankmlops.emulator.automl import automl_files
+from bankmlops.emulator.storage.table_facts import TableFacts, facts_of
 from bankmlops.errors import InvalidRequestError
 
 Script = Callable[[str, TableFacts], str]

@@ -13,7 +13,7 @@ import pytest
 
 from bankmlops.automl import pipeline
 from bankmlops.automl.algorithms import algorithm_named
-from bankmlops.emulator import automl_bridge
+from bankmlops.emulator.automl import automl_bridge
 from bankmlops.features import encode_labels, fit, matrix_from_columns
 from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bankmlops.emulator.automl_request import parse_request, parse_settings, passed_over
+from bankmlops.emulator.automl.automl_request import parse_request, parse_settings, passed_over
 from bankmlops.errors import InvalidRequestError
 from bankmlops.types import AutoMLConfig, ColumnPurpose, Dataset, Featurization, FeaturizationMode
 from support.automl_requests import data_prep, settings

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from bankmlops.emulator import storage_auth
-from bankmlops.emulator.blobs import BlobName
+from bankmlops.emulator.storage import storage_auth
+from bankmlops.emulator.storage.blobs import BlobName
 from support.served_emulator import Served
 
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bankmlops.emulator import certificates
-from bankmlops.emulator.certificates import Certificates, prepare_certificates
+from bankmlops.emulator.web import certificates
+from bankmlops.emulator.web.certificates import Certificates, prepare_certificates
 
 
 def _handshake(server: Path, key: Path, bundle: Path, name: str) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bankmlops.emulator import datasets, datastores
+from bankmlops.emulator.storage import datasets, datastores
 from bankmlops.errors import NotFoundError
 from support.served_emulator import Served
 

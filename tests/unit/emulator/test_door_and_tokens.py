@@ -5,7 +5,7 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from bankmlops.emulator import tokens
+from bankmlops.emulator.web import tokens
 from support.served_emulator import Served
 
 ARM = "https://management.azure.com/"

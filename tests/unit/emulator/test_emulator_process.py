@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from bankmlops.emulator import launch
-from bankmlops.emulator.certificates import prepare_certificates
 from bankmlops.emulator.home import Home, Running
 from bankmlops.emulator.launch import Options
 from bankmlops.emulator.surroundings import client_environment
+from bankmlops.emulator.web.certificates import prepare_certificates
 from bankmlops.errors import BackendUnavailableError
 from support.command_line import CommandLine
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from bankmlops.emulator import blob
 from bankmlops.emulator.app import PROTECTED
-from bankmlops.emulator.routing import Route
+from bankmlops.emulator.storage import blob
+from bankmlops.emulator.web.routing import Route
 from support.served_emulator import Served
 
 ROUTES = [(method, route) for router in PROTECTED for route in router.routes for method in route.methods]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bankmlops.emulator.inference_server import _workers
+from bankmlops.emulator.services.inference_server import _workers
 
 
 @pytest.mark.parametrize(("given", "number"), [(None, "1"), ("2", "2"), ("0", "1"), ("-3", "1"), ("many", "1"), ("1000", "64")])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bankmlops.automl.network.library import missing_packages
-from bankmlops.emulator import automl_bridge, automl_jobs, runs
+from bankmlops.emulator.automl import automl_bridge, automl_jobs
+from bankmlops.emulator.history import runs
 from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Dataset, DataSource
 from support.automl_requests import TABLE, data_prep, parent_run, save_dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bankmlops.emulator.key_vault import MAX_VALUE_BYTES
+from bankmlops.emulator.web.key_vault import MAX_VALUE_BYTES
 from support.served_emulator import Served
 
 SECRETS = "/credential/v2.0"

@@ -69,7 +69,7 @@ def test_an_artifact_is_told_by_its_place(logged: Served) -> None:
 
 def test_pages(logged: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a page goes on by a token; a token that is none is refused."""
-    monkeypatch.setattr("bankmlops.emulator.metrics_v1.PAGE_ENTRIES", 3)
+    monkeypatch.setattr("bankmlops.emulator.history.metrics_v1.PAGE_ENTRIES", 3)
     path = "/experiments/e/metrics:query"
     first = logged.call("POST", "/history/v1.0", path, json={"filter": "RunId eq r-1"}).json()
     rest = logged.call(

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from bankmlops.emulator import automl_bridge, pipeline_bridge, schedules, trial_model_jobs
-from bankmlops.emulator.blobs import BlobName
-from bankmlops.emulator.recurrence import check_recurrence, next_time
+from bankmlops.emulator.automl import automl_bridge, trial_model_jobs
+from bankmlops.emulator.pipelines import pipeline_bridge, schedules
+from bankmlops.emulator.pipelines.recurrence import check_recurrence, next_time
 from bankmlops.emulator.state import Documents
+from bankmlops.emulator.storage.blobs import BlobName
 from bankmlops.errors import InvalidRequestError
 from support.automl_requests import automl_module, graph, save_dataset
 from support.scripted_backend import ScriptedBackend

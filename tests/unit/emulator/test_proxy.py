@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator import proxy as proxy_module
-from bankmlops.emulator.certificates import prepare_certificates
-from bankmlops.emulator.proxy import Proxy
-from bankmlops.emulator.proxy_settings import bypasses
 from bankmlops.emulator.server import _bind
-from bankmlops.emulator.upstream import Upstream, find_upstream
+from bankmlops.emulator.web import proxy as proxy_module
+from bankmlops.emulator.web.certificates import prepare_certificates
+from bankmlops.emulator.web.proxy import Proxy
+from bankmlops.emulator.web.proxy_settings import bypasses
+from bankmlops.emulator.web.upstream import Upstream, find_upstream
 
 HOSTS = {"management.azure.com", "mine.blob.core.windows.net"}
 

@@ -8,9 +8,9 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from bankmlops.emulator import public_blobs
+from bankmlops.emulator.automl.training_data import dataset_file
 from bankmlops.emulator.server import is_emulated
-from bankmlops.emulator.training_data import dataset_file
+from bankmlops.emulator.storage import public_blobs
 from bankmlops.errors import BankMLOpsError
 from support.automl_requests import save_dataflow
 from support.served_emulator import Served

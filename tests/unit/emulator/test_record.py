@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bankmlops.emulator import recorder
-from bankmlops.emulator.recorder import Record
-from bankmlops.emulator.redaction import redacted_body, redacted_headers, redacted_path, redacted_query, redacted_text
+from bankmlops.emulator.web import recorder
+from bankmlops.emulator.web.recorder import Record
+from bankmlops.emulator.web.redaction import redacted_body, redacted_headers, redacted_path, redacted_query, redacted_text
 from support.command_line import CommandLine
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJ4In0.c2lnbmF0dXJl"

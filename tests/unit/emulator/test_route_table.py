@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator.route_table import route_table, with_table
+from bankmlops.emulator.web.route_table import route_table, with_table
 from bankmlops.errors import InvalidRequestError
 from support.served_emulator import Served
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "emulator.md"
 def test_the_page_is_up_to_date() -> None:
     """The table of docs/emulator.md is the one that the routes make."""
     page = PAGE.read_text("utf-8")
-    assert with_table(page) == page, "python -m bankmlops.emulator.route_table docs/emulator.md"
+    assert with_table(page) == page, "python -m bankmlops.emulator.web.route_table docs/emulator.md"
 
 
 def test_every_listed_route_is_known(served: Served) -> None:

@@ -12,8 +12,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from bankmlops.emulator.errors import answer_error
-from bankmlops.emulator.routing import Application, Given, Router
+from bankmlops.emulator.web.errors import answer_error
+from bankmlops.emulator.web.routing import Application, Given, Router
 from bankmlops.errors import AuthenticationError, NotFoundError
 
 

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator.run_command import run_to_end
+from bankmlops.emulator.scripts.run_command import run_to_end
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
-RUNNER = "import os, sys; from bankmlops.emulator.run_command import run_to_end; sys.exit(run_to_end(sys.argv[1:], os.environ))"
+RUNNER = """
+import os, sys
+from bankmlops.emulator.scripts.run_command import run_to_end
+sys.exit(run_to_end(sys.argv[1:], os.environ))
+"""
 
 
 @pytest.mark.parametrize(

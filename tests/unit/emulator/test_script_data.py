@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from bankmlops.emulator import runs, script_files, script_jobs, script_keeper
-from bankmlops.emulator.blobs import BlobName
-from bankmlops.emulator.dataflows import dataflow_of_files, dataflow_of_table, lone_file
-from bankmlops.emulator.datastores import DEFAULT_DATASTORE, get_datastore
-from bankmlops.emulator.pipeline_values import values_of
-from bankmlops.emulator.script_data import Output, Place
-from bankmlops.emulator.script_keeper import ScriptKeeper
-from bankmlops.emulator.script_request import parse_script_request
+from bankmlops.emulator.history import runs
+from bankmlops.emulator.pipelines.pipeline_values import values_of
+from bankmlops.emulator.scripts import script_files, script_jobs, script_keeper
+from bankmlops.emulator.scripts.script_data import Output, Place
+from bankmlops.emulator.scripts.script_keeper import ScriptKeeper
+from bankmlops.emulator.scripts.script_request import parse_script_request
+from bankmlops.emulator.storage.blobs import BlobName
+from bankmlops.emulator.storage.dataflows import dataflow_of_files, dataflow_of_table, lone_file
+from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE, get_datastore
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.served_emulator import Served
 

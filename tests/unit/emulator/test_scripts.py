@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from bankmlops.emulator import script_keeper, script_process, tokens
-from bankmlops.emulator.script_jobs import active_jobs
-from bankmlops.emulator.script_keeper import LOG_PATH, ScriptKeeper
-from bankmlops.emulator.script_request import parse_script_request
+from bankmlops.emulator.scripts import script_keeper, script_process
+from bankmlops.emulator.scripts.script_jobs import active_jobs
+from bankmlops.emulator.scripts.script_keeper import LOG_PATH, ScriptKeeper
+from bankmlops.emulator.scripts.script_request import parse_script_request
+from bankmlops.emulator.web import tokens
 from bankmlops.errors import InvalidRequestError
 from support.served_emulator import Served
 

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from bankmlops.emulator import automl_bridge
-from bankmlops.emulator.automl_request import parse_settings
-from bankmlops.emulator.datasets import find_dataflow
+from bankmlops.emulator.automl import automl_bridge
+from bankmlops.emulator.automl.automl_request import parse_settings
+from bankmlops.emulator.automl.training_data import dataset_file
 from bankmlops.emulator.sdk_v2.tables import saved_dataset
 from bankmlops.emulator.sdk_v2.tasks import settings_of
-from bankmlops.emulator.training_data import dataset_file
+from bankmlops.emulator.storage.datasets import find_dataflow
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from bankmlops.types import ColumnPurpose, FeaturizationMode
 from support.scripted_backend import ScriptedBackend

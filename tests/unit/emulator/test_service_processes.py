@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bankmlops.emulator.instance import Emulator
-from bankmlops.emulator.service_keeper import ServiceKeeper
+from bankmlops.emulator.services.service_keeper import ServiceKeeper
 from support.served_emulator import Served
 from support.web_services import FAILING, MODELS, deploy, image, operation, register_model, service, until
 

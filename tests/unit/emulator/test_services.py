@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bankmlops.emulator import deployments, service_files, service_front, service_log, wire
-from bankmlops.emulator.operations import begin_operation, end_operation
+from bankmlops.emulator.services import deployments, service_files, service_front, service_log
+from bankmlops.emulator.web import wire
+from bankmlops.emulator.web.operations import begin_operation, end_operation
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.served_emulator import Served
 from support.web_services import MODELS, deploy, image, packed, register_model, service, upload

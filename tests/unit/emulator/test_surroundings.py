@@ -12,8 +12,8 @@ import pytest
 
 from bankmlops.emulator.home import Home, Running, default_folder
 from bankmlops.emulator.instance import Addresses, Emulator
-from bankmlops.emulator.proxy_settings import leads_to_emulator
 from bankmlops.emulator.surroundings import WITHHELD, client_environment, complete_environment, shell_lines
+from bankmlops.emulator.web.proxy_settings import leads_to_emulator
 from bankmlops.emulator.workspace_file import lent_workspace_file, named_subscriptions, workspace_config
 
 

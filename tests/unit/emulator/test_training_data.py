@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bankmlops.emulator import training_data
-from bankmlops.emulator.training_data import dataset_file
+from bankmlops.emulator.automl import training_data
+from bankmlops.emulator.automl.training_data import dataset_file
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.automl_requests import TABLE, save_dataflow, save_dataset
 from support.served_emulator import Served

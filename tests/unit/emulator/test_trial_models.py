@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bankmlops.emulator import automl_bridge, automl_jobs, trial_model_jobs, trial_model_keeper
-from bankmlops.emulator.trial_model_keeper import TrialModelKeeper
+from bankmlops.emulator.automl import automl_bridge, automl_jobs, trial_model_jobs, trial_model_keeper
+from bankmlops.emulator.automl.trial_model_keeper import TrialModelKeeper
 from support.automl_requests import submit_run
 from support.scripted_backend import ScriptedBackend
 from support.scripted_training import scripted_training
@@ -33,7 +33,7 @@ def backend(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(trial_model_keeper, "dataset_file", dataset_file)
     monkeypatch.setattr(served.emulator, "is_at_work", True)
-    monkeypatch.setattr("bankmlops.emulator.wire.HOLD_SECONDS", 0.0)
+    monkeypatch.setattr("bankmlops.emulator.web.wire.HOLD_SECONDS", 0.0)
     with scripted_training(served.emulator, tmp_path) as backend:
         yield backend
 

@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.routing import Router
 from bankmlops.emulator.sdk_v2.documents import checked_name, in_view, page, resource
 from bankmlops.emulator.state import Document
-from bankmlops.emulator.wire import WS, JsonBody, Workspace, now
+from bankmlops.emulator.web.routing import Router
+from bankmlops.emulator.web.wire import WS, JsonBody, Workspace, now
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
 router = Router(prefix=WS + "/data")

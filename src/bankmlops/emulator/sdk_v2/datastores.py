@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from bankmlops.emulator import datastores
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.routing import Router
 from bankmlops.emulator.sdk_v2.documents import page, resource
 from bankmlops.emulator.state import Document
-from bankmlops.emulator.wire import WS, Workspace
+from bankmlops.emulator.storage import datastores
+from bankmlops.emulator.web.routing import Router
+from bankmlops.emulator.web.wire import WS, Workspace
 
 router = Router(prefix=WS + "/datastores")
 

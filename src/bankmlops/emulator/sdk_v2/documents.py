@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from bankmlops.emulator.arm import ARM_HOST
 from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.state import Document
+from bankmlops.emulator.web.arm import ARM_HOST
 from bankmlops.errors import InvalidRequestError
 
 MAX_PAGE = 100

@@ -8,15 +8,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bankmlops.emulator import automl_history, automl_jobs, jasmine, runs
-from bankmlops.emulator.automl_request import parse_request
+from bankmlops.emulator.automl import automl_history, automl_jobs, jasmine
+from bankmlops.emulator.automl.automl_request import parse_request
+from bankmlops.emulator.history import runs
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.routing import Router
 from bankmlops.emulator.sdk_v2.documents import checked_name, in_view, page, resource
 from bankmlops.emulator.sdk_v2.tables import saved_dataset
 from bankmlops.emulator.sdk_v2.tasks import settings_of
 from bankmlops.emulator.state import Document
-from bankmlops.emulator.wire import WS, JsonBody, Workspace
+from bankmlops.emulator.web.routing import Router
+from bankmlops.emulator.web.wire import WS, JsonBody, Workspace
 from bankmlops.errors import ConflictError, InvalidRequestError
 
 router = Router(prefix=WS + "/jobs")

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from bankmlops.emulator import datasets
-from bankmlops.emulator.blobs import BlobName
+from bankmlops.emulator.automl.training_data import locate
 from bankmlops.emulator.instance import BLOB_SUFFIX, WorkspaceState
 from bankmlops.emulator.sdk_v2.data import find_version
-from bankmlops.emulator.training_data import locate
+from bankmlops.emulator.storage import datasets
+from bankmlops.emulator.storage.blobs import BlobName
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
 FILE = "MLTable"

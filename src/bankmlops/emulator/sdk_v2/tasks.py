@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bankmlops.emulator.automl_request import PRIMARY_METRICS, TRAINABLE_MODELS
+from bankmlops.emulator.automl.automl_request import PRIMARY_METRICS, TRAINABLE_MODELS
 from bankmlops.errors import InvalidRequestError
 
 TIMEOUT = "PT6H"

@@ -1,0 +1,1 @@
+"""Runs with their metrics and artifacts, and the models that are registered from them."""

@@ -1,0 +1,1 @@
+"""Pipelines as graphs, their runs and steps, what is published, and schedules."""

@@ -1,0 +1,1 @@
+"""Scripts that run on computes: their snapshots, environments, processes and logs."""

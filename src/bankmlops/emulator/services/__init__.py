@@ -1,0 +1,1 @@
+"""Web services: deployments, and the processes that serve them."""

@@ -1,0 +1,1 @@
+"""Blobs, datastores, and the datasets that lie in them."""

@@ -1,0 +1,1 @@
+"""What every route stands on: certificates, proxy, routing, sign-in, errors and recording."""

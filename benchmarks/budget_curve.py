@@ -37,6 +37,7 @@ METRICS = {"accuracy": "accuracy", "AUC_weighted": "AUC", "log_loss": "log loss"
 MINUTES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LABEL = "y"
 TEST_SHARE = 0.2
+SPREAD = 0.006  # what one split and another differ by: no axis is drawn finer
 FIRST_SPLIT = 3000  # seeds of splits that no choice of the product was made on
 Lines = dict[float, dict[int, dict[str, Any]]]
 
@@ -195,6 +196,9 @@ def _draw_metric(axes: Any, lines: Mapping[float, Mapping[int, Mapping[str, Any]
         means = [numpy.mean([found[split]["values"][name] for split in whole]) for found in lines.values()]
         axes.plot(list(lines), means, color="#1f5fa8", linewidth=2.5, marker="o")
     axes.set(xscale="log", xlabel="minutes", title=f"{METRICS[name]} on rows that nothing saw")
+    low, high = axes.get_ylim()
+    middle, half = (low + high) / 2, max(high - low, SPREAD) / 2
+    axes.set_ylim(middle - half, middle + half)
     axes.set_xticks(list(lines), [f"{minutes:g}" for minutes in lines])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pandas
-import psutil
 from automl_systems import LABEL, Answer, FailedError, Predictor
+
+from bankmlops.local.processes import MARK, kill_family
 
 PEERS = ("autogluon", "autogluon best", "h2o")
 PYTHON = Path(__file__).parents[1] / ".venv-automl-peers" / "bin" / "python"
@@ -57,24 +57,15 @@ def _run(name: str, folder: Path, seconds: float, seed: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "DO_NOT_TRACK": "1"},
+            env={**os.environ, "DO_NOT_TRACK": "1", MARK: str(folder)},
         )
         try:
             code: int | None = process.wait(2 * seconds + _GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _end(process)
+            kill_family(folder)  # the process and the servers that it started, also where it is gone itself
+            process.wait(30)
     if code != 0:
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
         raise FailedError(f"{'took too long' if code is None else f'ended with exit code {code}'}: {said[-1][:_SHOWN]}")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """The process and the servers that it started."""
-    with suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-    process.wait(30)

@@ -9,11 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WITH_ANOTHER_PYTHON = "import sys, automl_peers, automl; automl_peers.PYTHON = automl_peers.Path(sys.executable); automl.main()"
+LEAVES_A_SERVER = """
+import pathlib, subprocess, sys
+server = subprocess.Popen(["sleep", "600"], start_new_session=True)
+(pathlib.Path(__file__).parent / "server").write_text(str(server.pid))
+print("a server is there")
+sys.exit(3)
+"""
 
 
 def _call(
@@ -58,6 +66,18 @@ def test_a_peer_that_fails(tmp_path: Path) -> None:
     told = "autogluon        has no result and is tried again by the next call: ended with exit code 1: ModuleNotFoundError"
     assert told in done.stdout
     assert [line["system"] for line in _lines(log)] == ["lightgbm by hand"]
+
+
+def test_the_servers_of_a_peer(tmp_path: Path) -> None:
+    """What a peer started and left behind, in a session of its own, is ended with its process."""
+    peer = tmp_path / "peer.py"
+    peer.write_text(LEAVES_A_SERVER)
+    name = "automl_peers._PROGRAM = automl_peers.Path(sys.argv.pop(1))"
+    program = ("-c", WITH_ANOTHER_PYTHON.replace("automl.main()", f"{name}; automl.main()"), str(peer))
+    done = _call("--systems", "autogluon", "--repeats", "1", log=tmp_path / "log.jsonl", program=program)
+    assert "ended with exit code 3: a server is there" in done.stdout, done.stderr
+    left = int((tmp_path / "server").read_text())
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_system_that_is_unknown(tmp_path: Path) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from bankmlops.automl.algorithms import NETWORK
 from bankmlops.automl.executor import Executor, processes
-from bankmlops.automl.network.library import PACKAGES as NETWORK
+from bankmlops.automl.network.library import PACKAGES
 from bankmlops.automl.ray_cluster import check_reachable, resolve_address
 from bankmlops.automl.table import Table
+from bankmlops.automl.validation import allowed_algorithms
 from bankmlops.types import AutoMLConfig, Engine
 
 
 def executor_of(config: AutoMLConfig, folder: Path, table: Table) -> AbstractContextManager[Executor]:
     """An executor over the table, which ends with the block; `folder` takes what tasks leave. Raises as its engine does."""
+    network = NETWORK.name in allowed_algorithms(config)
     if config.engine is Engine.RAY:
         from bankmlops.automl.ray_executor import LEARNERS, ray_tasks
 
-        packages = (*LEARNERS, *NETWORK) if config.enable_dnn else LEARNERS
+        packages = (*LEARNERS, *PACKAGES) if network else LEARNERS
         return ray_tasks(config.address, folder, (table.matrix, table.labels, table.folds), packages)
-    return processes(folder, table.matrix, table.labels, table.folds, network=config.enable_dnn)
+    return processes(folder, table.matrix, table.labels, table.folds, network=network)
 
 
 def reachable_address(config: AutoMLConfig) -> str:

@@ -6,7 +6,9 @@ gives: `datatransformer`, and `prefittedsoftvotingclassifier` or `stackensemblec
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -133,7 +135,8 @@ def _word_encoder(column: ColumnSpecification) -> Any:
 
     texts = FunctionTransformer(methodcaller("astype", object))
     whole = FunctionTransformer(methodcaller("fillna", ""))
-    return make_pipeline(texts, whole, CountVectorizer(vocabulary=list(column.words), binary=True))
+    composed = FunctionTransformer(methodcaller("map", partial(unicodedata.normalize, "NFC")))
+    return make_pipeline(texts, whole, composed, CountVectorizer(vocabulary=list(column.words), binary=True))
 
 
 def _example_frame(specification: FeatureSpecification) -> Any:

@@ -5,7 +5,7 @@ It judges as `features.matrix_from_rows` judges a row, and gives the same bytes;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import ColumnKind, ColumnSpecification, FeatureSpecification
 from bankmlops.features.specification import reader_of
+from bankmlops.features.words import places_of
 
 Array = numpy.ndarray[Any, Any]
 UNKNOWN, BAD = -1, -2
@@ -38,18 +39,29 @@ class Categories:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """float32 [rows, width] for the matrix columns from `position` on: what was read in dates and other texts, gaps filled."""
+class Dates:
+    """float32 [rows, width] for the matrix columns from `position` on: what was read in dates, gaps filled."""
 
     position: int
     values: Array
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The matrix columns that are 1 for each of several texts, and int64 [rows]: which of these a row has."""
+
+    positions: Sequence[list[int]]
+    indices: Array
+
+
+Part = Numbers | Categories | Dates | Words
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A chunk's columns. `bad` is, for each column at fault, which rows are; the columns are in the specification's order."""
 
-    parts: tuple[Numbers | Categories | Texts, ...]
+    parts: tuple[Part, ...]
     bad: Mapping[str, Array]
 
 
@@ -57,15 +69,19 @@ def prepare(specification: FeatureSpecification, columns: Mapping[str, pa.Array]
     """Read the specification's columns. Raises `InvalidRequestError` for a column whose very type can't serve."""
     positions = {name: codes for name, _, codes in specification.category_positions}
     numbered = {name: codes for name, _, codes in specification.number_positions}
-    parts: list[Numbers | Categories | Texts] = []
+    words = {name: places for name, _, places in specification.word_positions}
+    parts: list[Part] = []
     bad: dict[str, Array] = {}
     for column, offset in zip(specification.columns, specification.offsets, strict=True):
         if column.is_numeric:
             values, faults = _numbers(column, columns[column.name])
             parts.append(Numbers(offset, values))
-        elif column.is_read:
-            values, faults = _texts(column, columns[column.name])
-            parts.append(Texts(offset, values))
+        elif column.parts:
+            values, faults = _dates(column, columns[column.name])
+            parts.append(Dates(offset, values))
+        elif column.words:
+            found, faults = _words(column, words[column.name], columns[column.name])
+            parts.append(found)
         else:
             array = columns[column.name]
             if column.kind.is_numeric:
@@ -87,8 +103,12 @@ def fill(matrix: Array, prepared: Prepared, first: int, last: int) -> None:
         if isinstance(part, Numbers):
             matrix[:, part.position] = part.values[first:last]
             continue
-        if isinstance(part, Texts):
+        if isinstance(part, Dates):
             matrix[:, part.position : part.position + part.values.shape[1]] = part.values[first:last]
+            continue
+        if isinstance(part, Words):
+            for row, index in enumerate(part.indices[first:last].tolist()):
+                matrix[row, part.positions[index]] = 1.0
             continue
         codes = part.codes[first:last]
         known = codes >= 0
@@ -136,14 +156,23 @@ def _judged(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array,
     return exact, values, faults
 
 
-def _texts(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
-    """The float32 numbers, and which texts can't be read."""
+def _dates(column: ColumnSpecification, array: pa.Array) -> tuple[Array, Array]:
+    """The float32 numbers, and which texts are no dates."""
     encoded, read = _encoded(column, array), reader_of(column)
     gap = read(None)
     found = [None if text is None else read(text) for text in encoded.dictionary.to_pylist()]
     table = numpy.array([*(gap if numbers is None else numbers for numbers in found), gap], dtype=numpy.float32)
     indices = _indices(encoded)
     return table[indices], numpy.array([*(numbers is None for numbers in found), not column.nullable])[indices]
+
+
+def _words(column: ColumnSpecification, places: Mapping[str, int], array: pa.Array) -> tuple[Words, Array]:
+    """Where each text has a 1, and which gaps can't serve."""
+    encoded = _encoded(column, array)
+    texts = [*encoded.dictionary.to_pylist(), None]
+    indices = _indices(encoded)
+    faults = numpy.array([text is None and not column.nullable for text in texts])[indices]
+    return Words([places_of(text, places) for text in texts], indices), faults
 
 
 def _codes_of_numbers(column: ColumnSpecification, positions: Mapping[float, int], array: pa.Array) -> Array:

@@ -55,6 +55,8 @@ def monitor(
     drift = measure_drift(session.backend, endpoint, threshold=threshold, minimum_rows=minimum_rows)
     page = _store(drift, output or session.settings.workspace / "monitoring" / name)
     session.show(drift, _draw)
+    if drift.unwatched:
+        session.note(f"not watched, since their texts are read for words: {', '.join(drift.unwatched)}")
     session.note(f"the report is in {page}")
     if drift.drifted:
         if retrain:

@@ -45,14 +45,16 @@ class ColumnProfile:
 
 @dataclass(frozen=True, slots=True)
 class DataProfile:
-    """The profile of a table of `rows` rows."""
+    """The profile of a table of `rows` rows; `unwatched` are its columns without one."""
 
     rows: int
     columns: tuple[ColumnProfile, ...]
+    unwatched: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The profile as JSON."""
-        document = {"format": FORMAT, "rows": self.rows, "columns": [asdict(column) for column in self.columns]}
+        columns = [asdict(column) for column in self.columns]
+        document = {"format": FORMAT, "rows": self.rows, "columns": columns, "unwatched": self.unwatched}
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @staticmethod
@@ -62,7 +64,8 @@ class DataProfile:
             document = json.loads(text)
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']!r}")
-            return DataProfile(int(document["rows"]), tuple(_column(each) for each in document["columns"]))
+            columns = tuple(_column(each) for each in document["columns"])
+            return DataProfile(int(document["rows"]), columns, tuple(str(name) for name in document.get("unwatched", ())))
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidRequestError(f"the training profile can't be read ({type(error).__name__}: {error})") from error
 
@@ -77,7 +80,8 @@ def profile_of(specification: FeatureSpecification, columns: Mapping[str, Array]
     rows = len(columns[known[0].name]) if known else 0
     step = max(math.ceil(rows / MAXIMUM_ROWS), 1)
     sample = {column.name: columns[column.name][::step].tolist() for column in known}
-    return DataProfile(len(range(0, rows, step)), tuple(_profile(column, sample[column.name]) for column in known))
+    unwatched = tuple(column.name for column in specification.columns if column.words)
+    return DataProfile(len(range(0, rows, step)), tuple(_profile(column, sample[column.name]) for column in known), unwatched)
 
 
 def shares_of(profile: ColumnProfile, values: Sequence[object]) -> tuple[float, ...]:

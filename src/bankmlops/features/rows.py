@@ -13,9 +13,10 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import SHOWN
-from bankmlops.features.specification import ColumnKind, ColumnSpecification, FeatureSpecification, Reader, reader_of
+from bankmlops.features.specification import ColumnKind, ColumnSpecification, DateReader, FeatureSpecification, reader_of
 from bankmlops.features.text import shown
 from bankmlops.features.transform import Matrix, filled
+from bankmlops.features.words import places_of
 from bankmlops.types import UnknownCategories
 
 _SERVED = {
@@ -70,8 +71,10 @@ def _row_values(specification: FeatureSpecification, row: Row) -> list[float]:
         code = numbered.get(_category(row[name], types), -1)
         if code >= 0:
             values[code] = 1.0
-    for name, types, columns, read in specification.read_positions:
+    for name, types, columns, read in specification.date_positions:
         values[columns] = _numbers_of(row[name], types, read)
+    for name, types, words in specification.word_positions:
+        _mark_words(values, row[name], types, words)
     if len(row) != len(specification.columns) and not row.keys() <= specification.known:
         raise KeyError
     return values
@@ -84,11 +87,18 @@ def _whole(value: object) -> float:
     raise TypeError
 
 
-def _numbers_of(value: Any, types: Set[type], read: Reader) -> tuple[float, ...]:
+def _numbers_of(value: Any, types: Set[type], read: DateReader) -> tuple[float, ...]:
     numbers = read(value) if type(value) in types else None
     if numbers is None:
         raise TypeError
     return numbers
+
+
+def _mark_words(values: list[float], text: Any, types: Set[type], words: Mapping[str, int]) -> None:
+    if type(text) not in types:
+        raise TypeError
+    for position in places_of(text, words):
+        values[position] = 1.0
 
 
 def _category(value: Any, types: Set[type]) -> float:
@@ -165,7 +175,7 @@ def _at(index: int, name: str, what: str) -> InvalidRequestError:
 
 
 def _fits(column: ColumnSpecification, value: object) -> bool:
-    if column.is_read:
+    if column.parts:
         return type(value) in column.json_types and reader_of(column)(value) is not None  # type: ignore[arg-type]
     if type(value) in column.json_types:
         return not column.kind.is_numeric or value is None or _is_float32(value)

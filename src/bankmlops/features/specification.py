@@ -14,11 +14,10 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import PARTS, parts_of
-from bankmlops.features.words import presence
 
 FORMAT = 1
 _LARGEST = float(numpy.finfo(numpy.float32).max)
-Reader = Callable[[str | None], tuple[float, ...] | None]
+DateReader = Callable[[str | None], tuple[float, ...] | None]
 
 
 class ColumnKind(StrEnum):
@@ -175,11 +174,20 @@ class FeatureSpecification:
         )
 
     @cached_property
-    def read_positions(self) -> tuple[tuple[str, Set[type], slice, Reader], ...]:
-        """Name of each column whose texts are read, the types that JSON gives it, its matrix columns, and what reads a text."""
-        pairs = [(column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if column.is_read]
+    def date_positions(self) -> tuple[tuple[str, Set[type], slice, DateReader], ...]:
+        """Name of each column of dates, the types that JSON gives it, its matrix columns, and what reads a date."""
+        pairs = [(column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if column.parts]
         return tuple(
             (column.name, column.json_types, slice(offset, offset + column.width), reader_of(column)) for column, offset in pairs
+        )
+
+    @cached_property
+    def word_positions(self) -> tuple[tuple[str, Set[type], Mapping[str, int]], ...]:
+        """Name of each column that is read for its words, the types that JSON gives it, and the matrix column of each word."""
+        pairs = [(column, offset) for column, offset in zip(self.columns, self.offsets, strict=True) if column.words]
+        return tuple(
+            (column.name, column.json_types, {word: offset + place for place, word in enumerate(column.words)})
+            for column, offset in pairs
         )
 
     @cached_property
@@ -221,10 +229,8 @@ class FeatureSpecification:
             raise InvalidRequestError(f"feature specification: not readable ({type(error).__name__}: {error})") from error
 
 
-def reader_of(column: ColumnSpecification) -> Reader:
-    """What makes matrix columns of one of its texts, or of a gap; None from it says that a text is no date where one must be."""
-    if column.words:
-        return partial(presence, places={word: place for place, word in enumerate(column.words)})
+def reader_of(column: ColumnSpecification) -> DateReader:
+    """What makes matrix columns of one of a column's dates, or of a gap; None from it says that a text is no date."""
     return partial(_date_numbers, places=tuple(PARTS.index(part) for part in column.parts), fills=column.fills)
 
 

@@ -10,8 +10,9 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import SHOWN
-from bankmlops.features.specification import FeatureSpecification, Reader
+from bankmlops.features.specification import DateReader, FeatureSpecification
 from bankmlops.features.text import shown, texts_of
+from bankmlops.features.words import places_of
 
 Array = numpy.ndarray[Any, Any]
 Matrix = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
@@ -31,12 +32,15 @@ def matrix_from_columns(specification: FeatureSpecification, columns: Mapping[st
         _mark(matrix, map(positions.get, texts_of(columns[name]), repeat(-1)))
     for name, _, numbered in specification.number_positions:
         _mark(matrix, map(numbered.get, _wide_numbers(name, columns[name]).tolist(), repeat(-1)))
-    for name, _, places, read in specification.read_positions:
-        matrix[:, places] = _read(name, columns[name], read)
+    for name, _, places, read in specification.date_positions:
+        matrix[:, places] = _read_dates(name, columns[name], read)
+    for name, _, words in specification.word_positions:
+        for row, text in enumerate(texts_of(columns[name])):
+            matrix[row, places_of(text, words)] = 1.0
     return filled(specification, matrix)
 
 
-def _read(name: str, array: Array, read: Reader) -> Array:
+def _read_dates(name: str, array: Array, read: DateReader) -> Array:
     texts = texts_of(array)
     numbered: dict[str | None, int] = {}
     indices = [numbered.setdefault(text, len(numbered)) for text in texts]

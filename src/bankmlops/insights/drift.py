@@ -47,7 +47,8 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """All columns, the one that moved most first. `drifted` are those whose PSI is above the threshold."""
+    """All columns, the one that moved most first. `drifted` are those whose PSI is above the threshold, `unwatched` those that
+    have no measure, since training read their texts for words."""
 
     endpoint: str
     model: str
@@ -59,6 +60,7 @@ class Drift:
     threshold: float
     drifted: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
+    unwatched: tuple[str, ...] = ()
 
 
 def measure_drift(
@@ -66,10 +68,15 @@ def measure_drift(
 ) -> Drift:
     """Compare what was collected from the endpoint's present model with that model's training.
 
-    Raises `InvalidRequestError` where its training left no profile, and `ConflictError` where too few rows were collected.
+    Raises `InvalidRequestError` where its training left no profile, or one without columns, and `ConflictError` where too few
+    rows were collected.
     """
     profile = _training_profile(backend, endpoint)
     named = f"{endpoint.model_name}:{endpoint.model_version}"
+    if not profile.columns:
+        raise InvalidRequestError(
+            f"model {named} has no column to watch: each is read for its words; numbers, categories or dates would serve"
+        )
     with tempfile.TemporaryDirectory(prefix="bankmlops-monitor-") as folder:
         files = [path for path in backend.download_telemetry(endpoint.name, Path(folder)) if path.name.startswith("collected")]
         times, rows = _newest(_records(files, named))
@@ -81,7 +88,17 @@ def measure_drift(
     columns = sorted((compare(column, rows) for column in profile.columns), key=lambda each: -each.psi)
     drifted = tuple(column.name for column in columns if column.psi > threshold)
     return Drift(
-        endpoint.name, named, len(rows), profile.rows, times[0], times[-1], datetime.now(UTC), threshold, drifted, tuple(columns)
+        endpoint.name,
+        named,
+        len(rows),
+        profile.rows,
+        times[0],
+        times[-1],
+        datetime.now(UTC),
+        threshold,
+        drifted,
+        tuple(columns),
+        profile.unwatched,
     )
 
 

@@ -17,6 +17,8 @@ def drift_report(drift: Drift) -> str:
         f"Model {drift.model}, {drift.rows:,} rows collected from {drift.first} to {drift.last}, compared with the "
         f"{drift.training_rows:,} that it was trained on; written {drift.written:%Y-%m-%d %H:%M:%S} UTC"
     )
+    if drift.unwatched:
+        subtitle += f"; not watched, since their texts are read for words: {', '.join(drift.unwatched)}"
     worst = drift.columns[0].psi if drift.columns else 0.0
     parts = [
         tiles(

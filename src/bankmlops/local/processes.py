@@ -21,7 +21,7 @@ from bankmlops.local.disk import disk_errors
 from bankmlops.local.pipelines.database import VARIABLE as DATABASE_VARIABLE
 from bankmlops.local.shared import is_foreign, own_host
 
-_MARK = "BANKMLOPS_PROCESS_FOLDER"
+MARK = "BANKMLOPS_PROCESS_FOLDER"
 _SAME_START_SECONDS = 0.05
 _MAXIMUM_ROUNDS = 20
 
@@ -60,7 +60,7 @@ def start_detached(
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd=folder,
-                env={**(_inherited() if environment is None else environment), _MARK: str(folder)},
+                env={**(_inherited() if environment is None else environment), MARK: str(folder)},
                 start_new_session=True,
             )
         finally:
@@ -107,7 +107,7 @@ def _is_marked(process: psutil.Process, folder: str) -> bool:
     if process.pid == os.getpid():
         return False
     try:
-        return process.environ().get(_MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
+        return process.environ().get(MARK) == folder and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, OSError):
         return False  # it is gone, or somebody else's
 

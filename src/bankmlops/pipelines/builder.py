@@ -82,7 +82,7 @@ class PipelineBuilder:
         return self._add("prepare", more, dataset=_one(dataset, "dataset"))
 
     def guardrails(self, dataset: Given, **more: Any) -> Outputs:
-        """Examine a dataset; `refuse` names the findings that end the run."""
+        """Examine a dataset, its columns taken as `featurization` says; `refuse` names the findings that end the run."""
         return self._add("guardrails", more, dataset=_one(dataset, "dataset"))
 
     def automl(self, dataset: Given, **more: Any) -> Outputs:

@@ -66,7 +66,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "look the dataset up, and hold rows out for a test where test_share says so",
         ),
         "guardrails": Kind(
-            _inputs({"dataset": InputType.DATASET}, refuse=InputType.LIST),
+            _inputs({"dataset": InputType.DATASET}, featurization=InputType.MAPPING, refuse=InputType.LIST),
             ("dataset", "alerts", "report", "page"),
             "examine the table, and stop at findings named in refuse",
             revision=2,

@@ -134,7 +134,12 @@ def _notes(rows: int) -> Array:
     return numpy.array([text if row % 13 else None for row, text in enumerate(texts)], dtype=object)
 
 
-@given(st.lists(st.none() | st.text(max_size=30), min_size=2, max_size=8))
+_WRITTEN = st.text(max_size=30) | st.sampled_from(
+    ["na\u00efve", "nai\u0308ve", "\u1e9b\u0323 caf\u00e9", "I\u0307n \ud55c\uae00 \u1112\u1161\u11ab"]
+)
+
+
+@given(st.lists(st.none() | _WRITTEN, min_size=2, max_size=8))
 @settings(max_examples=60, deadline=None)
 def test_words_are_scikit_learn_s(texts: list[str | None]) -> None:
     """Of any texts the pickled transformer finds the words that the specification finds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,12 +103,19 @@ def test_another_version(package: str) -> None:
         _answering(_Ray({"id-1": other}), packages)
 
 
-@pytest.mark.parametrize(("dnn", "asked"), [(False, LEARNERS), (True, (*LEARNERS, "torch", "tabm"))])
-def test_the_packages_of_a_run(dnn: bool, asked: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({}, LEARNERS),
+        ({"enable_dnn": True}, (*LEARNERS, "torch", "tabm")),
+        ({"enable_dnn": True, "blocked_models": ("TabMClassifier",)}, LEARNERS),
+    ],
+)
+def test_the_packages_of_a_run(fields: Mapping[str, Any], asked: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch is asked for on the machines of a run that has a network, and of no other."""
     monkeypatch.setattr(ray_executor, "ray_tasks", lambda *arguments: arguments[-1])
     table: Any = SimpleNamespace(matrix=None, labels=None, folds=None)
-    found: Any = executor_of(config(columns(20, 2), engine=Engine.RAY, address="auto", enable_dnn=dnn), Path(), table)
+    found: Any = executor_of(config(columns(20, 2), engine=Engine.RAY, address="auto", **fields), Path(), table)
     assert found == asked
 
 

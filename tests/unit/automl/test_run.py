@@ -73,7 +73,7 @@ def _processor() -> numpy.ndarray[Any, Any]:
 
 def test_it_keeps_its_time(finished: Finished) -> None:
     """The run ends within its seconds, give or take five, or more where others keep the processor; and it leaves no process."""
-    assert finished.seconds <= SECONDS + 5 * finished.slowness
+    assert finished.seconds <= SECONDS + 5 * min(finished.slowness, 4)
     assert not psutil.Process().children(recursive=True)
 
 

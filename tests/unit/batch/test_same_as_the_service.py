@@ -117,17 +117,20 @@ def test_same_judgement_and_same_bytes(rows: list[dict[str, Any]], text: bool) -
 
 
 @given(
-    st.lists(st.none() | st.text(max_size=12) | st.sampled_from(["a Good day", "good"]), min_size=1, max_size=8), st.booleans()
+    st.lists(
+        st.none() | st.text(max_size=12) | st.sampled_from(["a Good day", "good", "a nai\u0308ve day"]), min_size=1, max_size=8
+    ),
+    st.booleans(),
 )
 @settings(max_examples=50, deadline=None)
 def test_words_are_the_same(texts: list[str | None], nullable: bool) -> None:
     """Texts read for their words make the service's matrix, encoded or not; a gap is at fault where training saw none."""
-    column = ColumnSpecification("note", ColumnKind.STRING, nullable=nullable, words=("day", "good"))
+    column = ColumnSpecification("note", ColumnKind.STRING, nullable=nullable, words=("day", "good", "naïve"))
     specification = FeatureSpecification((column,), "y", ("no", "yes"))
     expected = matrix_from_rows(specification, [{"note": text if nullable else text or ""} for text in texts])
     for array in (pa.array(texts, pa.string()), pa.array(texts, pa.string()).dictionary_encode()):
         prepared = prepare(specification, {"note": array})
-        matrix = numpy.full((len(texts), 2), numpy.nan, dtype=numpy.float32)
+        matrix = numpy.full((len(texts), 3), numpy.nan, dtype=numpy.float32)
         fill(matrix, prepared, 0, len(texts))
         assert matrix.tobytes() == expected.tobytes()
         faulty = prepared.bad.get("note", numpy.zeros(len(texts), dtype=bool))

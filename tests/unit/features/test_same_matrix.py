@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -30,7 +32,7 @@ _DATES = st.one_of(
     st.dates().map(date.isoformat),
 )
 _NOTES = st.one_of(
-    st.lists(st.sampled_from(["Good", "good", "bad", "not", "naïve", "ß", "x_1", "42"]), max_size=5).map(" ".join),
+    st.lists(st.sampled_from(["Good", "good", "bad", "not", "naïve", "nai\u0308ve", "ß", "x_1", "42"]), max_size=5).map(" ".join),
     st.text(max_size=12),
 )
 _ROW = st.fixed_dictionaries(
@@ -212,6 +214,39 @@ def test_words() -> None:
     assert profile_of(specification, columns).columns == ()
     with pytest.raises(InvalidRequestError, match="row 0, column 'note': 3 where a text or null would serve"):
         matrix_from_rows(specification, [{"note": 3}])
+
+
+def test_an_accent_however_it_is_typed() -> None:
+    """A letter with an accent is the same word in one code point and in two."""
+    composed = numpy.array(["très bon", "pas bon", "très cher", "cher"], dtype=object)
+    typed = numpy.array([unicodedata.normalize("NFD", text) for text in composed], dtype=object)
+    assert (composed != typed).any()
+    labels = numpy.array(["no", "yes"] * 2, dtype=object)
+    specification = fit({"note": composed, "y": labels}, "y", text=["note"])
+    assert specification == fit({"note": typed, "y": labels}, "y", text=["note"])
+    expected = matrix_from_columns(specification, {"note": composed}).tobytes()
+    assert matrix_from_columns(specification, {"note": typed}).tobytes() == expected
+    assert matrix_from_rows(specification, [{"note": text} for text in typed]).tobytes() == expected
+
+
+def test_a_long_word_is_none() -> None:
+    """What is longer than any word is not learnt, so that a specification stays small whatever its texts hold."""
+    texts = numpy.array([f"{'x' * 40} {'z' * 41}", "plain", "plain too", "x" * 40], dtype=object)
+    specification = fit({"note": texts, "y": numpy.array(["no", "yes"] * 2, dtype=object)}, "y", text=["note"])
+    assert specification.columns[0].words == ("plain", "x" * 40)
+
+
+def test_words_need_no_more_than_the_matrix() -> None:
+    """Of many long texts, hardly two alike, little is kept beside the matrix while it is filled."""
+    texts = [" ".join(f"word{(row * 7 + place) % 400}" for place in range(20)) + f" {row}" for row in range(5000)]
+    columns = {"note": numpy.array(texts, dtype=object), "y": numpy.array(["no", "yes"] * 2500, dtype=object)}
+    specification = fit(columns, "y", text=["note"])
+    tracemalloc.start()
+    matrix = matrix_from_columns(specification, columns)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert matrix.sum() > 0
+    assert peak < 1.5 * matrix.nbytes
 
 
 def test_words_are_bounded() -> None:

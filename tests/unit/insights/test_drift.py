@@ -124,10 +124,10 @@ def test_values_that_training_never_saw_have_a_bin() -> None:
 class Collected(RunFiles):
     """An endpoint with collected rows, and a model whose run has a training profile."""
 
-    def __init__(self, folder: Path, rows: list[dict[str, Any]], model: str = "bank:2") -> None:
+    def __init__(self, folder: Path, rows: list[dict[str, Any]], model: str = "bank:2", profile: DataProfile = PROFILE) -> None:
         bundle = folder / "bundle"
         bundle.mkdir()
-        (bundle / "profile.json").write_text(PROFILE.to_json())
+        (bundle / "profile.json").write_text(profile.to_json())
         super().__init__(bundle)
         self.endpoints["bank-endpoint"] = ENDPOINT
         lines = [{"timestamp": f"2026-01-01T00:00:{index:02d}Z", "model": model, "rows": [row]} for index, row in enumerate(rows)]
@@ -145,6 +145,23 @@ def test_of_an_endpoint(tmp_path: Path) -> None:
     assert page.count("<svg") == 5
     assert "&lt;i&gt;new&lt;/i&gt; (300)" in page
     assert "<i>new" not in page
+
+
+def test_texts_are_not_watched(tmp_path: Path) -> None:
+    """A column that is read for its words is named, on the page too; where there is no other, nothing can be said."""
+    notes = numpy.array([f"{word} day number {row}" for row, word in enumerate(["good", "bad"] * 50)], dtype=object)
+    columns = {"note": notes, "age": COLUMNS["age"][:100], "y": COLUMNS["y"][:100]}
+    profile = profile_of(fit(columns, "y", text=["note"]), columns)
+    assert DataProfile.from_json(profile.to_json()) == profile
+    (tmp_path / "some").mkdir()
+    drift = measure_drift(Collected(tmp_path / "some", _rows(300), profile=profile), ENDPOINT)
+    assert (drift.unwatched, [column.name for column in drift.columns]) == (("note",), ["age"])
+    assert "not watched, since their texts are read for words: note" in drift_report(drift)
+    columns.pop("age")
+    alone = profile_of(fit(columns, "y", text=["note"]), columns)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InvalidRequestError, match="model bank:2 has no column to watch"):
+        measure_drift(Collected(tmp_path / "none", _rows(300), profile=alone), ENDPOINT)
 
 
 def test_too_few_rows(tmp_path: Path) -> None:

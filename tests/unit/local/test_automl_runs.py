@@ -207,8 +207,10 @@ def test_more_time_for_an_ended_run(workspace: LocalWorkspace, runs: AutoMLRuns,
 @pytest.mark.parametrize("end", [RunStatus.COMPLETED, RunStatus.FAILED])
 def test_more_time_however_it_ended(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig, end: RunStatus) -> None:
     """What a completed run, or one whose process was killed, had tried is not fitted again."""
-    iterations = 1 if end is RunStatus.COMPLETED else None
-    asked = replace(config, allowed_models=("LogisticRegression",), n_cross_validations=2, iterations=iterations)
+    iterations, learner = (
+        (1, "LogisticRegression") if end is RunStatus.COMPLETED else (None, "LightGBM")
+    )  # which ends, or goes on
+    asked = replace(config, allowed_models=(learner,), n_cross_validations=2, iterations=iterations)
     run_id = runs.submit(replace(asked, model_explainability=False)).id
     _until(lambda: len(runs.children(run_id)) > 0)
     if end is RunStatus.FAILED:
@@ -216,7 +218,7 @@ def test_more_time_however_it_ended(workspace: LocalWorkspace, runs: AutoMLRuns,
     _until(lambda: runs.get(run_id).status.is_final)
     assert runs.get(run_id).status is end, runs.get(run_id).error
     fitted = {path.parent.name: path.read_bytes() for path in runs.folder(run_id).glob("search/trial-*/result.json")}
-    kept = {child.iteration: child.score for child in runs.children(run_id) if child.algorithm == "LogisticRegression"}
+    kept = {child.iteration: child.score for child in runs.children(run_id) if child.algorithm == learner}
 
     ended = wait(runs.get, runs.continue_from(run_id, 0.05, None).id, timeout_seconds=180)
     assert ended.status is RunStatus.COMPLETED, ended.error
@@ -236,7 +238,7 @@ def test_a_run_whose_gpu_is_gone(workspace: LocalWorkspace, runs: AutoMLRuns, co
     workspace.folder_of("automl", "AutoML_on_a_gpu")
     continued = runs.continue_from("AutoML_on_a_gpu", 1.0, None)
     runs.cancel(continued.id)
-    assert records.read(continued.id).config.device is Device.CPU
+    assert records.read(continued.id).config.device is resolve_device(Device.AUTO)
 
 
 def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:

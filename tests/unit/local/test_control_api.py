@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from bankmlops.errors import ConflictError
@@ -28,6 +29,7 @@ from bankmlops.types import PipelineRun, RunStatus
 from support.trainer import CONFIG, PIPELINE, Trainer, launched
 
 pytestmark = pytest.mark.slow
+_JSON = {"Content-Type": "application/json"}
 MISSING = "00000000-0000-4000-8000-000000000000"
 
 
@@ -48,6 +50,8 @@ class Server:
             transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
             authorized = {"Authorization": f"Bearer {ControlFiles(self.workspace).token()}", **(headers or {})}
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                if isinstance(body, bytes):
+                    return await client.request(method, path, content=body, headers={**authorized, **_JSON})
                 return await client.request(method, path, json=body, headers=authorized)
 
         return asyncio.run(sent())
@@ -125,6 +129,29 @@ def test_a_bad_body(server: Server, submit: str, body: object, field: str) -> No
     answer = server("POST", submit, body)
     assert _error(answer) == (400, "BadRequest")
     assert field in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"[" * 60_000, b'{"ExperimentName": ' + b"9" * 5000 + b"}"])
+def test_a_body_that_python_can_not_read(server: Server, submit: str, content: bytes) -> None:
+    """JSON that is nested too deep, or has a number of too many digits, is refused as that."""
+    answer = server("POST", submit, content)
+    assert _error(answer) == (400, "BadRequest")
+    assert "nested too deep, or a number too long" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "BadRequest"), (413, "RequestTooLarge"), (418, "BadRequest"), (503, "InternalError")]
+)
+def test_what_the_framework_refuses(server: Server, submit: str, monkeypatch: pytest.MonkeyPatch, status: int, code: str) -> None:
+    """Its own status and reason are what the caller is told."""
+
+    def refuse(*_arguments: object) -> Any:
+        raise HTTPException(status, "for a reason")
+
+    monkeypatch.setattr(server.engine, "start", refuse)
+    answer = server("POST", submit, {})
+    assert _error(answer) == (status, code)
+    assert answer.json()["error"]["message"] == "for a reason"
 
 
 def test_not_there(server: Server) -> None:

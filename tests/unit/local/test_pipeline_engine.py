@@ -14,7 +14,7 @@ import pytest
 from dbos import DBOS
 from dbos._sys_db import SystemDatabase
 
-from bankmlops.errors import BackendUnavailableError, ConflictError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local.pipelines.engine import PipelineEngine, RunRequest
 from bankmlops.local.pipelines.requests import StepRequest, StepResult
 from bankmlops.local.pipelines.training import find_automl_runs
@@ -139,6 +139,20 @@ def test_the_same_id_is_the_same_run(engine: PipelineEngine, trainer: Trainer) -
     assert len(trainer.runs) == len(trainer.models) == 1
     with pytest.raises(ConflictError, match="idempotency key"):
         _start(engine, replace(CONFIG, model_name="other"), first.id)
+
+
+def test_the_same_id_whatever_is_judged_today(engine: PipelineEngine, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was accepted is answered again under its id, also where its values would be refused by now."""
+    first = _end(engine, _start(engine))
+
+    def refuse(*_arguments: object) -> None:
+        raise InvalidRequestError("not any more")
+
+    monkeypatch.setattr("bankmlops.local.pipelines.engine.check_values", refuse)
+    assert _start(engine, run_id=first.id) == first
+    assert len(trainer.runs) == 1
+    with pytest.raises(InvalidRequestError, match="not any more"):
+        _start(engine)
 
 
 def test_cancel(engine: PipelineEngine, trainer: Trainer) -> None:

@@ -109,6 +109,22 @@ def test_guardrails(context: StepContext) -> None:
         examine_table(_with(context, dataset="bank", refuse=[alerts[0]]), {})
 
 
+def test_guardrails_take_columns_as_training_does(context: StepContext, backend: LocalBackend, tmp_path: Path) -> None:
+    """A column of texts is called an identifier unless `featurization` has it read; a word that it doesn't know is refused."""
+    notes = [f"note{row} {'good' if row % 3 else 'bad'}" for row in range(200)]
+    table = {"note": notes, "n": [row % 17 for row in range(200)], "y": ["no", "yes"] * 100}
+    parquet.write_table(pa.table(table), tmp_path / "notes.parquet")
+    backend.register_dataset("notes", DataSource(tmp_path / "notes.parquet"), "y")
+
+    def found(**more: Any) -> str:
+        return _file(context, examine_table(_with(context, dataset="notes", **more), {}), "report").decode()
+
+    assert "(identifiers: note)" in found()
+    assert "identifiers: note" not in found(featurization={"column_purposes": {"note": "Text"}})
+    with pytest.raises(InvalidRequestError, match="featurization: column 'nte' is unknown; did you mean 'note'"):
+        found(featurization={"column_purposes": {"nte": "Text"}})
+
+
 def test_a_model_is_not_better_than_itself(context: StepContext, trained: Trained, champion: str) -> None:
     """The same model differs by nothing, so it does not pass; with `otherwise` "stop" that is no failure."""
     asked: dict[str, Any] = {"automl_run_id": trained.run_id, "dataset": "bank", "champion": champion}

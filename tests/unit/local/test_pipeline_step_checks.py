@@ -66,6 +66,12 @@ def test_what_can_serve(file: Path) -> None:
     check_values(pipeline, {"minutes": "0.5", "endpoint": "bank-live"})
     everything = {"dataset": "bank", "enable_dnn": True, "allowed_models": ["TabularMLP"], "experiment_timeout_minutes": None}
     check_values(Pipeline("deep", (Step("train", "automl", everything),)), {})
+    perhaps = Step(
+        "train", "automl", {"dataset": "bank", "enable_dnn": "${{ parameters.deep }}", "allowed_models": ["TabularMLP"]}
+    )
+    pipeline = Pipeline("perhaps-deep", (perhaps,), (Parameter("deep", ParameterType.BOOLEAN),))
+    for values in ({}, {"deep": True}):
+        check_values(pipeline, values)
 
 
 @pytest.mark.parametrize(

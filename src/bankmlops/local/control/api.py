@@ -46,6 +46,8 @@ _STATUS_CODES: tuple[tuple[type[BankMLOpsError], int, str], ...] = (
     (RunFailedError, 409, "RunFailed"),
     (BackendUnavailableError, 503, "ServiceUnavailable"),
 )
+_HTTP_CODES = {400: "BadRequest", 404: "NotFound", 405: "MethodNotAllowed", 413: "RequestTooLarge", 415: "UnsupportedMediaType"}
+_UNREADABLE = "There was an error parsing the body"  # FastAPI, of JSON that Python can't read: too deep, or a number too long
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _SDK = "SDK"
 _LONGEST_AGENT = 100
@@ -216,13 +218,12 @@ async def _answer_bad_body(_request: Request, error: Exception) -> Response:
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    if status == 400:  # what FastAPI says of JSON that Python can't read: too deep, or a number of too many digits
-        return error_response(
-            status, "BadRequest", "body: nested too deep, or a number too long; send a JSON object as application/json"
-        )
-    message = f"{request.method} {request.url.path} is not served here"
-    return error_response(status, "NotFound" if status == 404 else "MethodNotAllowed", message)
+    status, message = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "the request failed")
+    if status in (404, 405):
+        message = f"{request.method} {request.url.path} is not served here"
+    elif message == _UNREADABLE:
+        message = "body: nested too deep, or a number too long; send a JSON object as application/json"
+    return error_response(status, _HTTP_CODES.get(status, "BadRequest" if status < 500 else "InternalError"), message)
 
 
 async def _answer_fault(_request: Request, _error: Exception) -> Response:

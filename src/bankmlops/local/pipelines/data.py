@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.local.datasets import Datasets
 from bankmlops.local.disk import disk_errors
+from bankmlops.local.pipelines.documents import from_document
 from bankmlops.local.pipelines.files import file_output
 from bankmlops.local.pipelines.steps import Outputs, StepContext
 from bankmlops.local.pipelines.training import dataset_of
@@ -63,9 +64,12 @@ def examine_table(context: StepContext, _outputs: Outputs) -> Outputs:
     from bankmlops.automl.guardrails import Status, examine
     from bankmlops.automl.guardrails_page import HTML_FILE, JSON_FILE, write_guardrails
     from bankmlops.automl.table import prepare as fit
+    from bankmlops.automl.validation import validate_config
 
     dataset = dataset_of(context.backend, context.inputs["dataset"])
-    table = fit(Datasets(context.workspace).read(dataset), AutoMLConfig(dataset=dataset))
+    config = from_document(AutoMLConfig, {"dataset": dataset, "featurization": context.inputs.get("featurization", {})})
+    validate_config(config)
+    table = fit(Datasets(context.workspace).read(dataset), config)
     found = examine(table.columns, table.specification, table.labels)
     folder = context.folder.outputs()
     with disk_errors(folder):

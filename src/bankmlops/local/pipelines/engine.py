@@ -73,19 +73,24 @@ class PipelineEngine:
 
     @_reporting
     def start(self, run_id: str, request: RunRequest) -> PipelineRun:
-        """Accept a run, which then survives any crash. An id that is taken answers the run that has it.
+        """Accept a run, which then survives any crash. An id that is taken answers the run that has it, unjudged.
 
         Raises `InvalidRequestError` for a pipeline or a parameter that can't serve, `ConflictError` where that run was asked for
         otherwise, `BackendUnavailableError` where too many wait.
         """
-        check_pipeline(request.pipeline)
-        check_sources(self._workspace, request.pipeline)
-        check_values(request.pipeline, assign(request.pipeline, request.parameters))
         document = cast(dict[str, Any], to_document(request))
-        known = self._find(run_id) or self._enqueue(run_id, document)
+        known = self._find(run_id)
+        if known is None:
+            self._check(request)
+            known = self._enqueue(run_id, document)
         if known is None or known.input is None or known.input["args"][0] != document:
             raise ConflictError("the idempotency key was used for another request; send a new one")
         return self.read(run_id)
+
+    def _check(self, request: RunRequest) -> None:
+        check_pipeline(request.pipeline)
+        check_sources(self._workspace, request.pipeline)
+        check_values(request.pipeline, assign(request.pipeline, request.parameters))
 
     def _enqueue(self, run_id: str, document: dict[str, Any]) -> WorkflowStatus | None:
         """One at a time: those that ask at once must not pass the bound together, nor go on from a run that is being deleted."""

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -23,7 +23,7 @@ from typing import cast
 from dbos import DBOS, WorkflowStatus
 
 from bankmlops.backend import Backend
-from bankmlops.errors import ConflictError, NotFoundError
+from bankmlops.errors import BackendUnavailableError, ConflictError, NotFoundError
 from bankmlops.local.disk import disk_errors
 from bankmlops.local.pipelines.documents import from_document
 from bankmlops.local.pipelines.files import KIND
@@ -33,7 +33,7 @@ from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import PrunedRuns
 
 _AT_ONCE, _PAGE = 500, 200
-_SLICE_SECONDS, _PAUSE_SECONDS, _LONGEST_SECONDS = 0.2, 0.05, 40.0
+_SLICE_SECONDS, _PAUSE_SECONDS, _LONGEST_SECONDS = 0.2, 0.05, 25.0
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _FILE_OF_RUN = re.compile(rf"file:{KIND}/([^/#]+)/")
 
@@ -77,17 +77,18 @@ class RunPruner:
         return old.pruned(tuple(old.bytes_of))
 
     def prune(self, before: datetime, alone: Callable[[], AbstractContextManager[None]]) -> PrunedRuns:
-        """Delete them, for 40 seconds at most, in slices of a fraction of a second, each inside `alone`, where no run may begin.
+        """Delete them, for 25 seconds at most, in slices of a fraction of a second, each inside `alone`, where no run may begin.
 
-        Runs may begin in between, and what they may need stays. Raises `ConflictError` where another call is at it.
+        Runs may begin in between, and what they may need stays. Finding them counts, but one slice there is. Raises
+        `ConflictError` where another call is at it, and what `alone` raises, unless some are deleted already.
         """
         if not self._at_work.acquire(blocking=False):
             raise ConflictError("old runs are being deleted already; try again when that has ended")
+        deadline = time.monotonic() + _LONGEST_SECONDS
         try:
             with alone():
                 self._begun = []
-            old = self._look(before)
-            return self._delete_all(old, alone)
+            return self._delete_all(self._look(before), alone, deadline)
         finally:
             self._at_work.release()
 
@@ -96,12 +97,19 @@ class RunPruner:
         if self._at_work.locked():
             self._begun.append(request)
 
-    def _delete_all(self, old: _OldRuns, alone: Callable[[], AbstractContextManager[None]]) -> PrunedRuns:
+    def _delete_all(self, old: _OldRuns, alone: Callable[[], AbstractContextManager[None]], deadline: float) -> PrunedRuns:
         left, gone = deque(old.bytes_of), list[str]()
-        deadline = time.monotonic() + _LONGEST_SECONDS
-        while left and time.monotonic() < deadline:
-            with alone():
+        while left:
+            with ExitStack() as inside:
+                try:
+                    inside.enter_context(alone())
+                except BackendUnavailableError:
+                    if gone:
+                        break
+                    raise
                 gone += self._delete_some(left, old.needed_by(self._begun))
+            if time.monotonic() >= deadline:
+                break
             time.sleep(_PAUSE_SECONDS)  # a lock is not fair: whoever waits for it has to have the time to take it
         return old.pruned(gone, len(left))
 

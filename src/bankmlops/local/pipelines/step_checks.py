@@ -22,6 +22,7 @@ _ANY_DATASET = Dataset("any", "1", 1, (), "", "")
 _TEXTS = (InputType.STRING, InputType.DATASET, InputType.MODEL, InputType.DATA)
 _NEEDS_THE_DATASET = ("dataset", "validation_dataset", "featurization")
 _NEEDS_THE_MACHINE = ("enable_dnn", "allowed_models", "blocked_models")
+_JUDGED_BY: Mapping[str, str] = MappingProxyType({"allowed_models": "enable_dnn", "blocked_models": "enable_dnn"})
 
 
 def check_values(pipeline: Pipeline, parameters: Mapping[str, Scalar]) -> None:
@@ -41,6 +42,8 @@ def default_values(pipeline: Pipeline) -> Mapping[str, Scalar]:
 
 
 def _known(step: Step, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The values that are known, without those that one which is not known decides about."""
+
     def look_up(reference: Reference) -> Any:
         return parameters[reference.name] if isinstance(reference, ParameterReference) else None
 
@@ -48,7 +51,9 @@ def _known(step: Step, parameters: Mapping[str, Scalar]) -> dict[str, Any]:
         return isinstance(reference, ParameterReference) and reference.name in parameters
 
     given = {name: value for name, value in step.inputs.items() if value is not None}
-    return {name: resolved(value, look_up) for name, value in given.items() if all(map(is_known, references_in(value)))}
+    known = {name: resolved(value, look_up) for name, value in given.items() if all(map(is_known, references_in(value)))}
+    unknown = given.keys() - known.keys()
+    return {name: value for name, value in known.items() if _JUDGED_BY.get(name) not in unknown}
 
 
 def _typed(step: Step, inputs: Inputs) -> Inputs:

@@ -26,7 +26,7 @@ _SAME_START_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An emulator that serves, or served: its process (id, and start in seconds since the epoch), ports and state."""
+    """An emulator that serves, or served: its process (id, and start in seconds since the epoch), ports, state and options."""
 
     pid: int
     created: float
@@ -34,6 +34,7 @@ class Running:
     state: Path
     ephemeral: bool
     time_scale: float
+    public_blobs: Path | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -108,13 +109,15 @@ class Home:
         try:
             document = json.loads(self._record.read_text("utf-8"))
             addresses = Addresses(**document.pop("addresses"))
-            return Running(addresses=addresses, state=Path(document.pop("state")), **document)
+            state, public = Path(document.pop("state")), document.pop("public_blobs", None)
+            return Running(addresses=addresses, state=state, public_blobs=Path(public) if public else None, **document)
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write(self, running: Running) -> None:
         """Tell others where the emulator is."""
-        document = {**asdict(running), "state": str(running.state)}
+        public = str(running.public_blobs) if running.public_blobs else None
+        document = {**asdict(running), "state": str(running.state), "public_blobs": public}
         write_private(self._record, json.dumps(document).encode())
 
     def forget(self) -> None:

@@ -7,13 +7,14 @@ import json
 import secrets
 import threading
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankmlops.emulator.files import make_private_folder, write_private
 from bankmlops.emulator.state import Document, Documents, Store
-from bankmlops.emulator.storage.blobs import BlobStore
+from bankmlops.emulator.storage.blobs import BlobName, BlobStore
 from bankmlops.emulator.web.faults import Faults
 
 if TYPE_CHECKING:
@@ -120,9 +121,19 @@ class Emulator:
                 return str(record["account_key"])
         return None
 
-    def add_public_account(self, account: str) -> None:
+    def add_public_account(self, account: str, containers: Iterable[str]) -> None:
         """Have the blobs of another storage account be answered here, to whoever reads."""
-        Documents(self.store, "").put("public_account", account, {"account": account})
+        document = {"account": account, "containers": sorted(containers)}
+        Documents(self.store, "").put("public_account", account, document)
+
+    def remove_public_accounts(self) -> None:
+        """Answer for no other storage account any more, and forget its blobs."""
+        documents = Documents(self.store, "")
+        for record in documents.find("public_account"):
+            for container in record.get("containers", ()):
+                for blob in self.blobs.find(record["account"], container):
+                    self.blobs.delete(BlobName(blob.account, blob.container, blob.name))
+            documents.delete("public_account", record["account"])
 
     def is_public(self, account: str) -> bool:
         """Whether it is an account whose blobs anybody may read and nobody may write."""

@@ -96,8 +96,9 @@ def own(home: Home, options: Options) -> Iterator[Running]:
 
 
 def _fitting(running: Running, options: Options) -> Running:
-    differs = running.ephemeral != options.ephemeral or running.time_scale != options.time_scale or options.public_blobs
-    if differs or options.port not in (0, running.addresses.http_port):
+    differs = running.ephemeral != options.ephemeral or running.time_scale != options.time_scale
+    other_blobs = options.public_blobs not in (None, running.public_blobs)
+    if differs or other_blobs or options.port not in (0, running.addresses.http_port):
         raise ConflictError(f"an emulator with other options runs as process {running.pid}; `bankmlops emulator stop` ends it")
     return running
 

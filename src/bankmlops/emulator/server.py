@@ -81,13 +81,16 @@ def _run(home: Home, arguments: argparse.Namespace) -> None:
         stack.callback(emulator.close)
         if arguments.public_blobs:
             publish(emulator, arguments.public_blobs)
+        else:
+            emulator.remove_public_accounts()
         emulator.addresses = Addresses(*(listener.getsockname()[1] for listener in listeners))
         certificates = prepare_certificates(state / "certificates")
         record = None
         if arguments.record:
             record = Record(arguments.record, emulator.secrets.hidden())
             stack.callback(record.close)
-        asyncio.run(_serve(home, emulator, certificates, listeners, arguments.ephemeral, record))
+        running = _running(emulator, arguments)
+        asyncio.run(_serve(home, emulator, certificates, listeners, running, record))
 
 
 async def _serve(
@@ -95,7 +98,7 @@ async def _serve(
     emulator: Emulator,
     certificates: Certificates,
     listeners: list[socket.socket],
-    ephemeral: bool,
+    running: Running,
     record: Record | None,
 ) -> None:
     app: ASGIApp = Recorder(create_app(emulator), record) if record else create_app(emulator)
@@ -119,7 +122,7 @@ async def _serve(
         serving = asyncio.gather(http.serve([listeners[0]]), https.serve([listeners[1]]))
         while not (http.started and https.started) and not serving.done():
             await asyncio.sleep(0.002)
-        home.write(_running(emulator, ephemeral))
+        home.write(running)
         work = await asyncio.to_thread(background.start, emulator)
         gc.freeze()  # modules and routes stay: to look through them for garbage again and again would hold requests up
         try:
@@ -192,9 +195,16 @@ def _bind(ports: list[int]) -> list[socket.socket]:
     return listeners
 
 
-def _running(emulator: Emulator, ephemeral: bool) -> Running:
-    created = psutil.Process().create_time()
-    return Running(os.getpid(), created, emulator.addresses, emulator.folder, ephemeral, emulator.time_scale)
+def _running(emulator: Emulator, arguments: argparse.Namespace) -> Running:
+    return Running(
+        pid=os.getpid(),
+        created=psutil.Process().create_time(),
+        addresses=emulator.addresses,
+        state=emulator.folder,
+        ephemeral=arguments.ephemeral,
+        time_scale=emulator.time_scale,
+        public_blobs=arguments.public_blobs,
+    )
 
 
 if __name__ == "__main__":

@@ -137,21 +137,37 @@ def test_kill_and_start_again(home: Home) -> None:
 
 
 def test_public_blobs(command_line: CommandLine, tmp_path: Path) -> None:
-    """They are answered under Azure's own name and without a key; an emulator that runs already takes none."""
+    """They are answered under Azure's own name and without a key; an emulator that runs already takes no other folder."""
     table = tmp_path / "public" / "samples" / "data" / "bank.csv"
     table.parent.mkdir(parents=True)
     table.write_text("age,y\n20,no\n")
     option = ("--public-blobs", tmp_path / "public")
     missing = command_line("emulator", "start", "--public-blobs", tmp_path / "none")
     assert (missing.returncode, "there is no such folder" in missing.stderr) == (2, True)
-    command_line.json("emulator", "start", "--ephemeral", *option)
+    started = command_line.json("emulator", "start", "--ephemeral", *option)
     address = "https://samples.blob.core.windows.net/data/bank.csv"
     read = f"import urllib.request as web; print(web.urlopen('{address}').read().decode())"
     done = command_line("emulator", "run", "--", sys.executable, "-c", read)
     assert (done.returncode, done.stdout.strip()) == (0, "age,y\n20,no"), done.stderr
-    assert command_line("emulator", "start", "--ephemeral", *option).returncode == 4
+    assert command_line.json("emulator", "start", "--ephemeral", *option)["pid"] == started["pid"]
+    assert command_line("emulator", "start", "--ephemeral", "--public-blobs", table.parent).returncode == 4
     refused = command_line("emulator", "run", *option, "--", "true")
     assert (refused.returncode, "--public-blobs is the running emulator's" in refused.stderr) == (2, True)
+
+
+def test_public_blobs_end_with_the_option(home: Home, tmp_path: Path) -> None:
+    """An emulator that is started on the same state without the option answers for none of them."""
+    table = tmp_path / "public" / "samples" / "data" / "bank.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("age,y\n20,no\n")
+    answers = []
+    for folder in (tmp_path / "public", None):
+        base_url = launch.start(home, Options(public_blobs=folder)).addresses.base_url
+        host = {"Host": "samples.blob.core.windows.net"}
+        answers.append(httpx.get(f"{base_url}/data/bank.csv", headers=host, trust_env=False).text)
+        launch.stop(home)
+    assert answers[0] == "age,y\n20,no\n"
+    assert "samples is not this emulator's" in answers[1]
 
 
 def test_ephemeral_keeps_none(home: Home) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bankmlops.emulator.automl import automl_bridge, trial_model_jobs
+from bankmlops.emulator.history import runs
 from bankmlops.emulator.pipelines import pipeline_bridge, schedules
 from bankmlops.emulator.pipelines.recurrence import check_recurrence, next_time
 from bankmlops.emulator.state import Documents
@@ -127,6 +128,59 @@ def test_a_pipeline_run_as_it_goes(served: Served, bank_graph: dict[str, Any], b
     assert sorted(outputs) == ["metrics_data", "model_data"]
     log = served.call("POST", PIPELINES, f"/PipelineRuns/{run_id}/Graph/Shareable/STDOUT", json=[NODE])
     assert log.text == "iteration 0: LightGBM, AUC_weighted 0.9 in 1.500 s, Completed\nok\n"
+
+
+def test_the_log_of_a_step_with_other_children(served: Served, bank_graph: dict[str, Any], backend: ScriptedBackend) -> None:
+    """A child run that is no iteration, such as a script begins, is none of the log's lines."""
+    run_id = _submit(served, bank_graph)
+    _advance(served)
+    [step] = served.call("GET", "/history/v1.0", f"/experiments/bank/runs/{run_id}/children").json()["value"]
+    runs.upsert_run(served.workspace, "bank", f"{step['runId']}_child", {"parentRunId": step["runId"]})
+    backend.start()
+    backend.add_child(0, "LightGBM", 0.9)
+    _advance(served)
+    log = served.call("POST", PIPELINES, f"/PipelineRuns/{run_id}/Graph/Shareable/STDOUT", json=[NODE])
+    assert log.status_code == 200
+    assert [line.partition(":")[0] for line in log.text.splitlines() if "iteration" in line] == ["iteration 0"]
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value", "advice"),
+    [
+        ("ParameterAssignments", {"rows": {"value": 5}}, "give a text or a number"),
+        ("ParameterAssignments", ["rows"], "give an object"),
+        ("DataPathAssignments", {"place": {"path": "a/b"}}, "DataStoreName"),
+        ("DataPathAssignments", {"place": "a/b"}, "DataStoreName"),
+        ("DataPathAssignments", {"place": {"DataStoreName": "store", "RelativePath": 5}}, "RelativePath"),
+        ("DataSetDefinitionValueAssignments", {"data": "an-id"}, "SavedDataSetReference"),
+        ("DataSetDefinitionValueAssignments", {"data": {"SavedDataSetReference": "an-id"}}, "SavedDataSetReference"),
+    ],
+)
+def test_values_of_the_wrong_shape(served: Served, bank_graph: dict[str, Any], assignment: str, value: Any, advice: str) -> None:
+    """They are a 400 that says which shape serves, for a run and for a schedule, which can be disabled all the same."""
+    interface = {
+        "Parameters": [{"Name": "rows", "DefaultValue": "1"}],
+        "DataPathParameters": [{"Name": "place"}],
+        "DataPathParameterList": [{"Name": "data"}],
+    }
+    body = {"Name": "training", "Version": "1", "Graph": bank_graph, "GraphInterface": interface}
+    pipeline = served.call("POST", PIPELINES, "/Pipelines/Create", json=body).json()
+    submission = {"ExperimentName": "bank", assignment: value}
+    answer = served.call("POST", PIPELINES, f"/PipelineRuns/PipelineSubmit/{pipeline['Id']}", json=submission)
+    assert (answer.status_code, advice in answer.json()["message"]) == (400, True)
+    schedule = {
+        "Name": "hourly",
+        "PipelineId": pipeline["Id"],
+        "Recurrence": {"Frequency": "Hour", "Interval": 1},
+        "PipelineSubmissionInfo": submission,
+    }
+    answer = served.call("POST", PIPELINES, "/Schedules/Create", json=schedule)
+    assert (answer.status_code, advice in answer.json()["message"]) == (400, True)
+    good = {**schedule, "PipelineSubmissionInfo": {"ExperimentName": "bank"}}
+    made = served.call("POST", PIPELINES, "/Schedules/Create", json=good).json()
+    for status, code in (("0", 400), ("2", 200)):
+        changed = {**made, "PipelineSubmissionInfo": submission, "EntityStatus": status}
+        assert served.call("PUT", PIPELINES, f"/Schedules/{made['Id']}", json=changed).status_code == code
 
 
 def _output(served: Served, run_id: str, name: str) -> bytes:

@@ -61,6 +61,18 @@ def test_what_is_published_anew(served: Served, folder: Path) -> None:
         assert pq.read_table(path).column("age").to_pylist() == [20, 30, 40]
 
 
+def test_what_is_no_longer_public(served: Served, folder: Path) -> None:
+    """Only what was published last is there: a file that was taken out of the folder is gone, and so is an account."""
+    public_blobs.publish(served.emulator, folder)
+    (folder / "samples" / "data" / "a folder" / "bank.csv").rename(folder / "samples" / "data" / "other.csv")
+    public_blobs.publish(served.emulator, folder)
+    assert _ask(served, "GET", "/data/a%20folder/bank.csv").status_code == 404
+    assert _ask(served, "GET", "/data/other.csv").text == TEXT
+    served.emulator.remove_public_accounts()
+    assert not is_emulated(served.emulator, "samples.blob.core.windows.net")
+    assert served.emulator.blobs.find("samples", "data") == []
+
+
 @pytest.mark.parametrize("path", ["bank.csv", "samples/bank.csv", "No-Account/data/bank.csv"])
 def test_a_file_that_is_no_blob(served: Served, tmp_path: Path, path: str) -> None:
     """A file whose place means no blob is one line that says which place would."""
@@ -72,13 +84,16 @@ def test_a_file_that_is_no_blob(served: Served, tmp_path: Path, path: str) -> No
 
 
 def test_what_can_not_be_published(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a folder that is not there, nor one of too many files, nor an account that is the emulator's own."""
+    """Neither a folder that is not there, nor one of too many files or bytes, nor an account that is the emulator's own."""
     with pytest.raises(BankMLOpsError, match="there is no such folder"):
         public_blobs.publish(served.emulator, tmp_path / "none")
     own = tmp_path / "public" / served.workspace.account / "data" / "bank.csv"
     own.parent.mkdir(parents=True)
     own.write_text("x")
     with pytest.raises(BankMLOpsError, match="an account of the emulator's own"):
+        public_blobs.publish(served.emulator, tmp_path / "public")
+    monkeypatch.setattr(public_blobs, "MAX_BYTES", 0)
+    with pytest.raises(BankMLOpsError, match="1 bytes; at most 0"):
         public_blobs.publish(served.emulator, tmp_path / "public")
     monkeypatch.setattr(public_blobs, "MAX_FILES", 0)
     with pytest.raises(BankMLOpsError, match="1 files; at most 0"):

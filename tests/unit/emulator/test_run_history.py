@@ -33,6 +33,15 @@ def _event(name: str) -> dict[str, object]:
     return {"name": f"Microsoft.MachineLearning.Run.{name}", "data": {}}
 
 
+def test_a_run_that_ends_before_it_began(served: Served) -> None:
+    """It does not start after its end."""
+    _change(served, "cancelled", {})
+    served.call("POST", HISTORY, "/experiments/bench/runs/cancelled/events", json=_event("Canceled"))
+    run = served.call("GET", HISTORY, "/experiments/bench/runs/cancelled").json()
+    assert run["status"] == "Canceled"
+    assert run["startTimeUtc"] == run["endTimeUtc"]
+
+
 def _query(served: Served, **body: object) -> dict[str, object]:
     answer = served.call("POST", HISTORY, "/experiments/bench/runs:query", json=body)
     assert answer.status_code == 200, answer.text

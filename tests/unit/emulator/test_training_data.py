@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import secrets
 import subprocess
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,13 +117,27 @@ def test_a_file_that_is_lost(served: Served) -> None:
         _rows(served, dataset_id)
 
 
-@pytest.mark.parametrize("dataflow", ["{", json.dumps({"meta": {}}), json.dumps({"meta": {"RsDataflow": "paths: []"}})])
+@pytest.mark.parametrize(
+    "dataflow",
+    [
+        "{",
+        json.dumps({"meta": {}}),
+        *(json.dumps({"meta": {"RsDataflow": each}}) for each in ("paths: []", "paths: a", "paths: [{}]", "paths: [[a]]")),
+    ],
+)
 def test_a_dataflow_that_is_not_understood(served: Served, dataflow: str) -> None:
     """It is refused in words."""
     body = {"datasetType": "tabular", "dataflowJson": dataflow}
     dataset_id = served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"]
     with pytest.raises(InvalidRequestError, match="dataflow"):
         _rows(served, dataset_id)
+
+
+def test_a_dataflow_of_many_paths(served: Served) -> None:
+    """More paths than one would write down are refused."""
+    paths = "".join(f"  - file: /{number}.csv\n" for number in range(1001))
+    with pytest.raises(InvalidRequestError, match="names 1001 paths; name 1000 at most, or a pattern"):
+        _rows(served, _save(served, f"paths:\n{paths}"))
 
 
 @pytest.fixture
@@ -144,10 +160,55 @@ def test_a_file_of_the_web(served: Served, web: str) -> None:
     assert table.to_pydict() == {"age": [20, 30], "y": ["no", "yes"]}
 
 
-def test_a_file_that_the_web_has_not(served: Served, web: str) -> None:
-    """The error names the address."""
-    with pytest.raises(NotFoundError, match=r"/gone\.csv is not the emulator's, and can't be read"):
-        _rows(served, save_dataflow(served, f"{web}/gone.csv", TYPED, ""))
+@pytest.mark.parametrize(("is_there", "reason"), [(True, "status 404"), (False, "ConnectError")])
+def test_a_file_that_the_web_has_not(served: Served, web: str, is_there: bool, reason: str) -> None:
+    """The error names the address, without the secrets in it, and the reason."""
+    secret = secrets.token_hex(8)
+    address = (web if is_there else "http://127.0.0.1:1").replace("//", f"//user:{secret}@")
+    with pytest.raises(NotFoundError, match=r"/gone\.csv is not the emulator's, and can't be read") as caught:
+        _rows(served, save_dataflow(served, f"{address}/gone.csv?sig={secret}", TYPED, ""))
+    assert str(caught.value).endswith(f"can't be read: {reason}")
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "reason"),
+    [("MAX_DOWNLOAD_BYTES", 30, "have more than 30 bytes"), ("DOWNLOAD_SECONDS", -1.0, "took longer than -1 s")],
+)
+def test_files_of_the_web_that_are_too_much(
+    served: Served, web: str, monkeypatch: pytest.MonkeyPatch, bound: str, value: float, reason: str
+) -> None:
+    """The bounds are those of the whole dataset: two files of 21 bytes have more than 30."""
+    monkeypatch.setattr(training_data, bound, value)
+    paths = "".join(f"  - file: '{web}/bank.csv?sig=secret'\n" for _ in range(2))
+    with pytest.raises(InvalidRequestError, match=f"/bank.csv can't be read: the dataset's downloads {reason}; upload"):
+        _rows(served, _save(served, f"paths:\n{paths}"))
+
+
+def _own_address(served: Served) -> str:
+    store = served.call("GET", "/datastore/v1.0", "/default").json()["azureStorageSection"]
+    return f"https://{store['accountName']}.blob.core.windows.net/{store['containerName']}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["a%20b/bank.csv?sig=1", "a%20b/*.csv"])
+def test_an_address_of_an_own_account(served: Served, path: str) -> None:
+    """A file of the emulator's own storage is read by its web address, signed or not, and not from the web."""
+    _upload(served, "a b/bank.csv", "age,y\n20,no\n")
+    table = _rows(served, save_dataflow(served, f"{_own_address(served)}/{path}", TYPED, ""))
+    assert table.to_pydict() == {"age": [20], "y": ["no"]}
+
+
+def test_an_address_that_an_own_account_has_not(served: Served) -> None:
+    """The error names the path and the container."""
+    address = _own_address(served)
+    with pytest.raises(NotFoundError, match=r"file gone\.csv is not in container"):
+        _rows(served, save_dataflow(served, f"{address}/gone.csv?sig=1", TYPED, ""))
+
+
+def _save(served: Served, yaml: str) -> str:
+    body = {"datasetType": "tabular", "dataflowJson": json.dumps({"meta": {"RsDataflow": yaml}})}
+    return str(served.call("POST", "/dataset/v1.0", "/saveddatasets", json=body).json()["id"])
 
 
 def test_a_place_that_is_no_blob_storage(served: Served) -> None:

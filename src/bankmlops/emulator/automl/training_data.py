@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from bankmlops.emulator.instance import BLOB_SUFFIX, WorkspaceState
 from bankmlops.emulator.storage.blobs import Blob
+from bankmlops.emulator.storage.dataflows import GLOB_SIGNS, parse_dataflow, paths_of
 from bankmlops.emulator.storage.datasets import find_dataflow
 from bankmlops.emulator.storage.datastores import get_datastore
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
 READING_SECONDS = 600.0
-DOWNLOAD_SECONDS = 30.0
+DOWNLOAD_SECONDS = 600.0
 MAX_DOWNLOAD_BYTES = 2 << 30
+_SILENCE_SECONDS = 30.0
 _DATASTORE_PATH = re.compile(r"azureml://.*?/?datastores/(?P<datastore>[^/]+)/paths/(?P<path>.*)", re.IGNORECASE)
 _WASB_PATH = re.compile(rf"wasbs?://(?P<container>[^@]+)@(?P<account>[^.]+){re.escape(BLOB_SUFFIX)}/(?P<path>.*)")
+_BLOB_ADDRESS = re.compile(
+    rf"https?://(?P<account>[^./]+){re.escape(BLOB_SUFFIX)}/(?P<container>[^/?#]+)/(?P<path>[^?#]*)([?#].*)?"
+)
 _WEB_ADDRESS = re.compile(r"https?://\S+")
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
+
+
+@dataclass(slots=True)
+class Budget:
+    """What the downloads of one dataset may still take: bytes, and the time until `deadline` (of the monotonic clock)."""
+
+    bytes_left: int = field(default_factory=lambda: MAX_DOWNLOAD_BYTES)
+    deadline: float = field(default_factory=lambda: time.monotonic() + DOWNLOAD_SECONDS)
+
+    @property
+    def patience(self) -> float:
+        """For how many seconds a server may be silent."""
+        return max(0.001, min(_SILENCE_SECONDS, self.deadline - time.monotonic()))
+
+    def take(self, size: int) -> None:
+        """Count bytes that came. Raises `InvalidRequestError` where they are too many or too late."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise InvalidRequestError(f"the dataset's downloads have more than {MAX_DOWNLOAD_BYTES} bytes")
+        if time.monotonic() > self.deadline:
+            raise InvalidRequestError(f"the dataset's downloads took longer than {DOWNLOAD_SECONDS:g} s")
 
 
 @contextmanager
@@ -40,41 +67,26 @@ def dataset_file(workspace: WorkspaceState, dataset_id: str) -> Iterator[Path]:
     folder = workspace.emulator.folder / "reading" / secrets.token_hex(8)
     folder.mkdir(parents=True, mode=0o700)
     try:
-        dataflow = _parse(find_dataflow(workspace, dataset_id))
+        dataflow = parse_dataflow(find_dataflow(workspace, dataset_id))
         files: list[Path] = []
-        for entry in dataflow["paths"]:
-            files += _files(workspace, entry, folder, len(files))
+        budget = Budget()
+        for address in paths_of(dataflow):
+            files += _files(workspace, address, folder, len(files), budget)
         dataflow["paths"] = [{"pattern": f"file://{file}"} for file in files]
         yield _read(dataflow, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """The dataflow, which the SDK wraps as YAML into JSON."""
-    import yaml
-
-    try:
-        dataflow = yaml.safe_load(json.loads(text)["meta"]["RsDataflow"])
-    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise InvalidRequestError(
-            "the dataset's dataflow is not understood; make it with Dataset.Tabular.from_*_files"
-        ) from error
-    if not isinstance(dataflow, dict) or not dataflow.get("paths"):
-        raise InvalidRequestError("the dataset's dataflow names no files; make it with Dataset.Tabular.from_*_files")
-    return dataflow
-
-
-def _files(workspace: WorkspaceState, entry: Any, folder: Path, number: int) -> list[Path]:
-    """The files that one entry of the dataflow means, in `folder`, numbered from `number` on."""
-    address = str(next(iter(entry.values()))) if isinstance(entry, dict) else str(entry)
-    if _WEB_ADDRESS.fullmatch(address):
-        return [_download(address, folder / _file_name(urlsplit(address).path, number))]
+def _files(workspace: WorkspaceState, address: str, folder: Path, number: int, budget: Budget) -> list[Path]:
+    """The files that one address of the dataflow means, in `folder`, numbered from `number` on."""
+    if _WEB_ADDRESS.fullmatch(address) and not _is_emulated(workspace, address):
+        return [_download(address, folder / _file_name(_shown(address), number), budget)]
     account, container, path = locate(workspace, address)
     if not workspace.emulator.has_account(account):
         url = f"https://{account}{BLOB_SUFFIX}/{container}/{quote(path)}"
-        return [_download(url, folder / _file_name(path, number))]
-    fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
+        return [_download(url, folder / _file_name(path, number), budget)]
+    fixed = GLOB_SIGNS.split(path, maxsplit=1)[0]
     candidates = workspace.emulator.blobs.find(account, container, fixed)
     found = [blob for blob in candidates if blob.size and _is_meant(blob.name, path)]
     if not found:
@@ -82,20 +94,34 @@ def _files(workspace: WorkspaceState, entry: Any, folder: Path, number: int) -> 
     return [_link(blob, folder / _file_name(blob.name, number + each)) for each, blob in enumerate(found)]
 
 
-def _download(url: str, file: Path) -> Path:
+def _is_emulated(workspace: WorkspaceState, address: str) -> bool:
+    blob = _BLOB_ADDRESS.fullmatch(address)
+    return blob is not None and workspace.emulator.has_account(blob["account"])
+
+
+def _download(url: str, file: Path, budget: Budget) -> Path:
     """A file of the web, or a public blob of the real cloud, such as Microsoft's samples read."""
     import httpx
 
     try:
-        with httpx.stream("GET", url, timeout=DOWNLOAD_SECONDS, follow_redirects=True) as answer, file.open("xb") as target:
+        budget.take(0)
+        with httpx.stream("GET", url, timeout=budget.patience, follow_redirects=True) as answer, file.open("xb") as target:
             answer.raise_for_status()
             for chunk in answer.iter_bytes():
+                budget.take(len(chunk))
                 target.write(chunk)
-                if target.tell() > MAX_DOWNLOAD_BYTES:
-                    raise InvalidRequestError(f"{url} has more than {MAX_DOWNLOAD_BYTES} bytes; upload what is needed")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotFoundError(f"the dataset's file {url} is not the emulator's, and can't be read: {error}") from error
+        # Without its cause, which names the address with the signature or token that may be in its query.
+        status = f"status {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        raise NotFoundError(f"the dataset's file {_shown(url)} is not the emulator's, and can't be read: {status}") from None
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"the dataset's file {_shown(url)} can't be read: {error}; upload what is needed") from error
     return file
+
+
+def _shown(url: str) -> str:
+    """An address without what may be secret in it: a password, and the signature or token of a query."""
+    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 def locate(workspace: WorkspaceState, address: str) -> tuple[str, str, str]:
@@ -106,13 +132,13 @@ def locate(workspace: WorkspaceState, address: str) -> tuple[str, str, str]:
     if match := _DATASTORE_PATH.fullmatch(address):
         section = get_datastore(workspace, match["datastore"])["azureStorageSection"]
         return section["accountName"], section["containerName"], unquote(match["path"]).lstrip("/")
-    if match := _WASB_PATH.fullmatch(address):
+    if match := _WASB_PATH.fullmatch(address) or _BLOB_ADDRESS.fullmatch(address):
         return match["account"], match["container"], unquote(match["path"])
     raise InvalidRequestError(f"the dataset's file {address} is not in blob storage, which is all that the emulator has")
 
 
 def _is_meant(name: str, path: str) -> bool:
-    if any(sign in path for sign in "*?["):
+    if GLOB_SIGNS.search(path):
         return fnmatchcase(name, path)
     return name == path or not path or name.startswith(path.rstrip("/") + "/")
 

@@ -115,16 +115,16 @@ def update_run(workspace: WorkspaceState, run_id: str, changes: Document) -> Doc
 
 
 def set_status(workspace: WorkspaceState, run_id: str, status: str) -> Document:
-    """Move the run on; `Running` sets its start, a final status its end, and a final status stays. Raises `NotFoundError`."""
+    """Move the run on; its first status sets its start, a final one its end, and a final one stays. Raises `NotFoundError`."""
 
     def change(run: Document) -> None:
         if run["status"] in FINAL:
             return
+        moment = now()
         run["status"] = status
+        run["startTimeUtc"] = run["startTimeUtc"] or moment
         if status in FINAL:
-            run["endTimeUtc"] = now()
-        if status == "Running" or run["startTimeUtc"] is None:
-            run["startTimeUtc"] = run["startTimeUtc"] or now()
+            run["endTimeUtc"] = moment
 
     run = workspace.documents.update("run", run_id, change)
     if run is None:

@@ -17,6 +17,7 @@ from bankmlops.emulator.pipelines.pipeline_graphs import add_graph, entity, find
 from bankmlops.emulator.pipelines.pipeline_sources import data_location
 from bankmlops.emulator.pipelines.pipeline_steps import StepRequest, steps_of
 from bankmlops.emulator.pipelines.pipeline_values import ASSIGNMENTS, values_of
+from bankmlops.emulator.scripts.script_keeper import LOG_PATH
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.web.routing import Router
 from bankmlops.emulator.web.wire import WS, JsonBody, Workspace
@@ -25,7 +26,6 @@ from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 router = Router(prefix="/pipelines/v1.0" + WS + "/PipelineRuns")
 
 WORKER_LOG = "logs/worker.log"
-SCRIPT_LOG = "user_logs/std_log.txt"
 _RUN_CODES = {"NotStarted": "0", "Running": "1", "Failed": "2", "Completed": "3", "Canceled": "4"}
 _NODE_CODES = {"NotStarted": "0", "Running": "2", "Failed": "3", "Completed": "4", "Canceled": "5"}
 
@@ -103,7 +103,7 @@ def node_log(workspace: Workspace, run_id: str, log: str, body: JsonBody) -> Pla
     step = _step(workspace, run_id, _node(body))
     if log == "JobLog":
         return PlainTextResponse(f"step {step.name} is run {step.run_id}: {_status(workspace, step)}\n")
-    return PlainTextResponse(_training_log(workspace, step) if log == "STDOUT" else "")
+    return PlainTextResponse(_step_log(workspace, step) if log == "STDOUT" else "")
 
 
 @router.post("/{run_id}/Outputs")
@@ -231,13 +231,15 @@ def _step(workspace: WorkspaceState, run_id: str, node_id: str) -> StepRequest:
     raise NotFoundError(f"pipeline run {run_id} has no node {node_id}")
 
 
-def _training_log(workspace: WorkspaceState, step: StepRequest) -> str:
-    """A line an iteration, and what the training itself has written."""
+def _step_log(workspace: WorkspaceState, step: StepRequest) -> str:
+    """A line an iteration, and what the training or the script itself has written."""
     if runs.find_run(workspace, step.run_id) is None:
         return ""
-    lines = [_iteration_line(child["properties"], child["status"]) for child in runs.list_children(workspace, step.run_id)]
+    children = runs.list_children(workspace, step.run_id)
+    trials = [child for child in children if child["properties"].get("runTemplate") == "automl_child"]
+    lines = [_iteration_line(trial["properties"], trial["status"]) for trial in trials]
     container = f"dcid.{step.run_id}"
-    logs = [each for each in (WORKER_LOG, SCRIPT_LOG) if artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, each)]
+    logs = [each for each in (WORKER_LOG, LOG_PATH) if artifacts.list_paths(workspace, artifacts.RUN_ORIGIN, container, each)]
     files = [artifacts.get_blob(workspace, artifacts.RUN_ORIGIN, container, each).path for each in logs]
     lines += [file.read_text(errors="replace") for file in files]
     return "\n".join(lines)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bankmlops.emulator.instance import Emulator, WorkspaceState
-from bankmlops.emulator.pipelines.pipeline_graphs import entity
+from bankmlops.emulator.pipelines.pipeline_graphs import entity, find_interface
+from bankmlops.emulator.pipelines.pipeline_values import values_of
 from bankmlops.emulator.pipelines.published_pipelines import (
     ACTIVE,
     checked_status,
@@ -33,6 +34,7 @@ _LOG = logging.getLogger(__name__)
 def create(workspace: Workspace, body: JsonBody) -> Document:
     """A schedule; one without a start time fires at once. 400 for one that waits for a datastore to change."""
     schedule = {**entity({}), **_checked(workspace, body), "ProvisioningStatus": _PROVISIONED}
+    _check_values(workspace, schedule)
     workspace.documents.put("schedule", schedule["Id"], schedule)
     first = None if (schedule["Recurrence"] or {}).get("StartTime") else datetime.now(UTC)
     _set_clock(workspace, schedule, first or _next(schedule))
@@ -69,6 +71,8 @@ def update(workspace: Workspace, schedule_id: str, body: JsonBody) -> Document:
     known = _existing(workspace, schedule_id)
     changes = _checked(workspace, {**known, **{key: value for key, value in body.items() if value is not None}})
     schedule = {**known, **changes, "EntityStatus": checked_status(body.get("EntityStatus", ACTIVE)), "LastModifiedDate": now()}
+    if schedule["EntityStatus"] == ACTIVE:
+        _check_values(workspace, schedule)
     workspace.documents.put("schedule", schedule_id, schedule)
     _set_clock(workspace, schedule, _next(schedule))
     return schedule
@@ -90,8 +94,7 @@ def advance(emulator: Emulator) -> None:
 def _fire(workspace: WorkspaceState, schedule: Document) -> None:
     submission = {**(schedule["PipelineSubmissionInfo"] or {}), "ScheduleId": schedule["Id"], "RunType": "Schedule"}
     try:
-        pipeline_id = schedule["PipelineId"] or endpoint_pipeline(workspace, schedule["PipelineEndpointId"])
-        start_pipeline(workspace, pipeline_id, submission)
+        start_pipeline(workspace, _pipeline_id(workspace, schedule), submission)
     except BankMLOpsError as error:
         _LOG.warning("schedule %s could not start its pipeline: %s", schedule["Name"], error)
 
@@ -114,6 +117,16 @@ def _checked(workspace: WorkspaceState, body: Document) -> dict[str, Any]:
         "ScheduleType": "0",
         "DataStoreTriggerInfo": None,
     }
+
+
+def _check_values(workspace: WorkspaceState, schedule: Document) -> None:
+    """Raise `InvalidRequestError` for values that no run could begin with; a schedule that is to be disabled may have them."""
+    pipeline = find_pipeline(workspace, _pipeline_id(workspace, schedule))
+    values_of(workspace, find_interface(workspace, pipeline["GraphId"]), schedule["PipelineSubmissionInfo"])
+
+
+def _pipeline_id(workspace: WorkspaceState, schedule: Document) -> str:
+    return str(schedule["PipelineId"] or endpoint_pipeline(workspace, schedule["PipelineEndpointId"]))
 
 
 def _existing(workspace: WorkspaceState, schedule_id: str) -> Document:

@@ -14,20 +14,23 @@ from bankmlops.emulator.storage.blobs import BlobName
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
 MAX_FILES = 1000
+MAX_BYTES = 2 << 30
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _LAYOUT = "ACCOUNT/CONTAINER/PATH"
 
 
 def publish(emulator: Emulator, folder: Path) -> int:
-    """Store a copy of each file as a public blob, and answer how many there are.
+    """Store a copy of each file as a public blob, in place of all that was public before, and answer how many there are.
 
     Raises `NotFoundError` where there is no such folder, `InvalidRequestError` for a file whose place means no blob.
     """
     if not folder.is_dir():
         raise NotFoundError(f"--public-blobs {folder}: there is no such folder; make one of files at {_LAYOUT}")
     names = {path: _blob_name(emulator, path.relative_to(folder)) for path in _files(folder)}
+    emulator.remove_public_accounts()
+    for account in {name.account for name in names.values()}:
+        emulator.add_public_account(account, {name.container for name in names.values() if name.account == account})
     for path, name in names.items():
-        emulator.add_public_account(name.account)
         emulator.blobs.put_file(name, path)
     return len(names)
 
@@ -36,6 +39,9 @@ def _files(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     if len(found) > MAX_FILES:
         raise InvalidRequestError(f"--public-blobs {folder}: {len(found)} files; at most {MAX_FILES} are served")
+    size = sum(path.stat().st_size for path in found)
+    if size > MAX_BYTES:
+        raise InvalidRequestError(f"--public-blobs {folder}: {size} bytes; at most {MAX_BYTES} are served")
     return found
 
 

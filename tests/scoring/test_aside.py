@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy
@@ -26,8 +28,8 @@ BODY = json.dumps({"data": [YOUNG, OLD]}).encode()
 ROWS = [{"age": 20 + number % 50, "job": "student"} for number in range(3000)]
 LARGE = json.dumps({"data": ROWS}).encode()
 SOON = 5.0
-ROUNDS, ROUND_SECONDS = 4, 0.7
-TIMES_ALONE = 3.0
+ROUNDS, ROUND_SECONDS = 5, 0.6
+SHARE = 0.25
 
 
 @pytest.fixture
@@ -49,6 +51,17 @@ def _scoring(server: ScoringProcess) -> psutil.Process:
     """The process that scores large requests: there once one was sent."""
     (process,) = _keepers(server)[0].children()
     return process
+
+
+def _has_begun(server: ScoringProcess) -> bool:
+    """Whether that process has taken a request's socket."""
+    keeper = _keepers(server)[0]
+    return bool(_sockets(_scoring(server)) - _sockets(keeper))
+
+
+def _sockets(process: psutil.Process) -> set[str]:
+    links = {os.readlink(each) for each in Path(f"/proc/{process.pid}/fd").iterdir()}
+    return {link for link in links if link.startswith("socket:")}
 
 
 @contextmanager
@@ -96,7 +109,7 @@ def test_one_that_dies_over_a_request(tmp_path: Path) -> None:
     write_service(tmp_path)
     with ScoringProcess.serve(tmp_path) as server, server.connect() as large:
         large.sendall(request(LARGE))
-        _wait(lambda: sum(_scoring(server).cpu_times()[:2]) > 0.3)
+        _wait(lambda: _has_begun(server))
         _scoring(server).kill()
         answer = b""
         while b"has ended: try again" not in answer:
@@ -106,14 +119,34 @@ def test_one_that_dies_over_a_request(tmp_path: Path) -> None:
         assert server.score(BODY).status_code == 200
 
 
+def test_who_leaves(server: ScoringProcess) -> None:
+    """A caller that goes away leaves its place at once, whatever the process does."""
+    with _held(server, LARGE) as large:
+        large.close()
+        _wait(lambda: "bankmlops_batch_queue 0\n" in server.get("/metrics").text)
+        _wait(lambda: "POST /score 499" in server.log)
+        _scoring(server).resume()
+        assert server.score(LARGE).status_code == 200
+
+
+def test_work_that_takes_too_long(tmp_path: Path) -> None:
+    """Its caller is told when the time is over, a while later the process is replaced, and the next is answered."""
+    write_slow_bundle(tmp_path / "model", layers=600)
+    write_service(tmp_path, limits={"scoring_seconds": 1.0})
+    with ScoringProcess.serve(tmp_path) as server:
+        response = server.score({"data": ROWS * 6})
+        assert (response.status_code, response.json()["message"]) == (503, "scoring took longer than 1 s: send fewer rows")
+        _wait(lambda: "the process for large requests is replaced: it ended by SIGALRM" in server.log)
+        _wait(lambda: server.score(BODY + b" " * 40_000).status_code == 200)
+
+
 def test_a_keeper_that_dies(server: ScoringProcess) -> None:
-    """Without it nobody brings the process back, so the worker gives its place to another one."""
-    assert server.score(LARGE).status_code == 200
-    worker, scoring = _worker(server), _scoring(server)
-    for each in (scoring.parent(), scoring):
-        assert each
-        each.kill()
-    psutil.wait_procs([scoring], timeout=SOON)
+    """Its process ends with it, and nobody brings that back, so the worker gives its place to another one."""
+    with _held(server, LARGE) as large:
+        worker, scoring = _worker(server), _scoring(server)
+        _keepers(server)[0].kill()
+        assert read_answers(large, 1)[0][0] == 503
+        assert not psutil.wait_procs([scoring], timeout=SOON)[1]
     assert server.score(LARGE).status_code == 503
     worker.wait(SOON)
     _wait(lambda: server.score(LARGE).status_code == 200)
@@ -186,35 +219,34 @@ def test_collected(tmp_path: Path) -> None:
 
 
 def test_small_ones_keep_their_p99(server: ScoringProcess) -> None:
-    """Beside large requests of a fast model, one after the other, 99 of 100 small ones take hardly longer than alone.
+    """Beside large requests of a fast model, one after the other, 99 of 100 small ones take a small share of a large one's time.
 
-    Rounds alone and beside them take turns, and the round counts that another job on the machine disturbed least.
+    Another job on the machine disturbs both; the round in the middle counts.
     """
     large = request(json.dumps({"data": ROWS * 6}).encode())
-    ratios = []
+    shares = []
     for _ in range(ROUNDS):
-        alone = _p99(server.port)
-        with _sent_again_and_again(server.port, large) as answered:
-            ratios.append(_p99(server.port) / alone)
-        assert len(answered) > 1
-        assert set(answered) == {200}
-    assert min(ratios) < TIMES_ALONE, ratios
+        with _sent_again_and_again(server.port, large) as seconds:
+            of_small = _p99(server.port)
+        assert len(seconds) > 1
+        shares.append(of_small / median(seconds))
+    assert median(shares) < SHARE, shares
 
 
 @contextmanager
-def _sent_again_and_again(port: int, content: bytes) -> Iterator[list[int]]:
-    over, answered = threading.Event(), list[int]()
+def _sent_again_and_again(port: int, content: bytes) -> Iterator[list[float]]:
+    """While inside; how many seconds each answer took."""
+    over, seconds = threading.Event(), list[float]()
 
     def send() -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             while not over.is_set():
-                connection.sendall(content)
-                answered.append(read_answers(connection, 1)[0][0])
+                seconds.append(_seconds(connection, content))
 
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        yield answered
+        yield seconds
     finally:
         over.set()
         sender.join(30)
@@ -224,11 +256,15 @@ def _p99(port: int) -> float:
     seconds, until = list[float](), time.monotonic() + ROUND_SECONDS
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         while time.monotonic() < until:
-            began = time.perf_counter()
-            connection.sendall(request(BODY))
-            assert read_answers(connection, 1)[0][0] == 200
-            seconds.append(time.perf_counter() - began)
+            seconds.append(_seconds(connection, request(BODY)))
     return sorted(seconds)[len(seconds) * 99 // 100]
+
+
+def _seconds(connection: socket.socket, content: bytes) -> float:
+    began = time.perf_counter()
+    connection.sendall(content)
+    assert read_answers(connection, 1)[0][0] == 200
+    return time.perf_counter() - began
 
 
 def _wait(look: Callable[[], object], seconds: float = 20.0) -> None:

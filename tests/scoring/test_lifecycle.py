@@ -159,7 +159,9 @@ def test_a_key_of_this_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_broken_replacement(server: ScoringProcess) -> None:
     """A broken service.json is told of once and changes nothing; the next good one counts."""
-    (server.folder / "service.json").write_text("{")
+    broken = server.folder / "broken.json"
+    broken.write_text("{")
+    broken.replace(server.folder / "service.json")
     for _ in range(3):
         assert server.score(BODY).status_code == 200
     (server.folder / "service.json").unlink()

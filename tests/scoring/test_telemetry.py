@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
+import resource
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,55 @@ def test_full_disk(tmp_path: Path) -> None:
     assert (tmp_path / "other.jsonl").read_text().count("\n") == 1
     with suppress(OSError):
         full.close()
+
+
+@contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """A write that would make a file of this process longer is cut off there, as by a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_no_half_line(tmp_path: Path) -> None:
+    """Where the disk takes a part of the lines none of them stays, and the next one is whole."""
+    file = tmp_path / "telemetry.jsonl"
+    telemetry.append_bounded(file, '{"number":1}\n')
+    with _files_of_at_most(20), pytest.raises(OSError, match="No space left"):
+        telemetry.append_bounded(file, '{"number":2}\n{"number":3}\n')
+    telemetry.append_bounded(file, '{"number":4}\n')
+    assert [json.loads(line)["number"] for line in file.read_text().splitlines()] == [1, 4]
+
+
+def test_lines_that_could_not_be_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others rotate the file each time that it was opened, the lines are counted as dropped."""
+    monkeypatch.setattr(telemetry, "_is_at", lambda *_: False)
+    stream = io.StringIO()
+    log = RequestLog(tmp_path / "telemetry.jsonl", stream)
+    log.put(ROW)
+    log.close()
+    assert log.dropped == 1
+    assert "telemetry.jsonl can't be written: Resource temporarily unavailable" in stream.getvalue()
+
+
+def test_dropped_lines_are_those_that_lack(tmp_path: Path) -> None:
+    """Where the log's reader goes in the middle, what it was given before is not counted as dropped."""
+
+    class Reader(io.StringIO):
+        def write(self, text: str) -> int:
+            if self.getvalue():
+                raise BrokenPipeError
+            return super().write(text)
+
+    stream = Reader()
+    log = RequestLog(tmp_path / "telemetry.jsonl", stream)
+    for _ in range(100):
+        log.put(ROW)
+    log.close()
+    assert 0 < stream.getvalue().count("POST /score") == 100 - log.dropped
 
 
 def test_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

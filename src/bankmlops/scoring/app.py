@@ -159,10 +159,10 @@ class ScoringApp:
             self._admit(exchange)
             pieces = await self._bodies.read(exchange, receive)
             if exchange.path == "/explain":
-                answer = await self._explanations.answer(Request(pieces))
+                answer = await self._explanations.answer(Request(pieces), receive)
                 return _answered(exchange, answer, answer.body)
             if exchange.request_bytes > self.inline_bytes:
-                return await self._scored_aside(exchange, pieces)
+                return await self._scored_aside(exchange, pieces, receive)
             body = b"".join(pieces)
             return self._scored(exchange, body, self._scorer.score(body))
         except DisconnectedError:
@@ -247,10 +247,10 @@ class ScoringApp:
         exchange.key = self._service_file.authenticate(exchange.headers.get(b"authorization"))
         _check_content(exchange.headers)
 
-    async def _scored_aside(self, exchange: Exchange, pieces: Sequence[bytes]) -> Response:
+    async def _scored_aside(self, exchange: Exchange, pieces: Sequence[bytes], receive: Receive) -> Response:
         """What takes too long for the event loop."""
         collects = self._service_file.latest.collect_model_data
-        answer = await self._batches.answer(Request(pieces, self._is_plain(exchange), collects))
+        answer = await self._batches.answer(Request(pieces, self._is_plain(exchange), collects), receive)
         if collects:
             self._collect(exchange, answer.sample, answer.result)
         return _answered(exchange, answer, answer.body)

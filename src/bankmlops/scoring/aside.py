@@ -10,10 +10,10 @@ import socket
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bankmlops.errors import ConflictError
 from bankmlops.scoring.aside_process import LENGTH, Answer, Order, Work, fork_keeper
 from bankmlops.scoring.refusal import RefusedError, overloaded
 
-_ENDED = "the process for large requests has ended: try again"
 _TOO_MANY = "too many requests are open: try again"
 
 
@@ -28,21 +28,39 @@ class Request(NamedTuple):
 class Aside:
     """The process, which answers one request after the other. To be used from the event loop alone, but for `start`."""
 
-    def __init__(self, orders: socket.socket, keeper: int) -> None:
+    def __init__(self, name: str, orders: socket.socket, keeper: int) -> None:
+        self.name = name
         self.orders = orders
         self._keeper = keeper
 
     @classmethod
-    def start(cls, work: Work, *without: socket.socket) -> Aside:
-        """Fork the process, which keeps none of the sockets `without`. To be called before there is a thread."""
+    def start(cls, name: str, work: Work, *without: socket.socket) -> Aside:
+        """Fork the process, which keeps none of the sockets `without`; `name` is what the requests are, for people.
+
+        To be called before there is a thread. Raises `ConflictError` where the system gives no process.
+        """
+        try:
+            return cls._started(name, work, without)
+        except OSError as error:
+            raise ConflictError(f"no process for {name} can be started: {error.strerror}") from error
+
+    @classmethod
+    def _started(cls, name: str, work: Work, without: tuple[socket.socket, ...]) -> Aside:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            keeper = fork_keeper(work, theirs, (ours, *without))
+            try:
+                keeper = fork_keeper(name, work, theirs, (ours, *without))
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)
-        return cls(ours, keeper)
+        return cls(name, ours, keeper)
 
-    async def answer(self, request: Request) -> Answer:
-        """Hand a request over and wait for its answer. Raises `RefusedError`; 503 where the process dies over it."""
+    async def answer(self, request: Request, seconds: float) -> Answer:
+        """Hand a request over and wait for its answer. Raises `RefusedError`; 503 where the process dies over it.
+
+        Where the wait is cancelled the request is not begun any more; work on it ends the process soon after `seconds`.
+        """
         try:
             ours, theirs = socket.socketpair()
         except OSError as error:
@@ -50,26 +68,29 @@ class Aside:
         ours.setblocking(False)
         with ours:
             with theirs:
-                self._order(request, theirs)
+                self._order(request, seconds, theirs)
             try:
                 for piece in request.pieces:
                     await asyncio.get_running_loop().sock_sendall(ours, piece)
                 return await _answer(ours)
             except (OSError, EOFError) as error:
-                raise overloaded(_ENDED) from error
+                raise self._ended() from error
 
     def close(self) -> None:
         """End the process, whatever it does."""
         self.orders.close()
         os.waitpid(self._keeper, 0)
 
-    def _order(self, request: Request, theirs: socket.socket) -> None:
-        order = Order(sum(map(len, request.pieces)), request.plain, request.sampled)
+    def _ended(self) -> RefusedError:
+        return overloaded(f"the process for {self.name} has ended: try again")
+
+    def _order(self, request: Request, seconds: float, theirs: socket.socket) -> None:
+        order = Order(sum(map(len, request.pieces)), request.plain, request.sampled, seconds)
         try:
             socket.send_fds(self.orders, [json.dumps(order).encode()], [theirs.fileno()])
         except ConnectionError as error:  # its keeper was killed too, which can't be mended here: another worker takes the place
             os.kill(os.getpid(), signal.SIGTERM)
-            raise overloaded(_ENDED) from error
+            raise self._ended() from error
         except OSError as error:
             raise overloaded(_TOO_MANY) from error
 
@@ -80,7 +101,7 @@ async def _answer(ours: socket.socket) -> Answer:
     if "refused" in head:
         raise RefusedError(**head["refused"])
     if "failed" in head:
-        raise RuntimeError(f"a large request failed: {head['failed']}")
+        raise RuntimeError(f"a request failed: {head['failed']}")
     answer = head["answer"]
     body = await _received(ours, answer["body"])
     sample = await _received(ours, answer["sample"])

@@ -24,4 +24,4 @@ def score(scorer: Scorer, body: bytes, order: Order) -> Answer:
 
 def explain(explainer: Explainer, body: bytes, _: Order) -> Answer:
     """Raises what `Explainer.explain` raises."""
-    return Answer(*explainer.explain(body), b"", [])
+    return explainer.explain(body)

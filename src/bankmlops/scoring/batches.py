@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from bankmlops.scoring.asgi import Receive
 from bankmlops.scoring.aside import Aside, Request
 from bankmlops.scoring.aside_process import Answer
+from bankmlops.scoring.exchange import left
 from bankmlops.scoring.limits import Limits
-from bankmlops.scoring.refusal import overloaded, timed_out
+from bankmlops.scoring.refusal import DisconnectedError, overloaded, timed_out
 
 
 class Batches:
@@ -18,24 +20,27 @@ class Batches:
         self._aside = aside
         self._limits = limits
 
-    async def answer(self, request: Request) -> Answer:
-        """Wait for the turn and the answer. Raises `RefusedError`; 503 where the queue is full or the time is over."""
+    async def answer(self, request: Request, receive: Receive) -> Answer:
+        """Wait for the turn and the answer; a request that is given up leaves its place to others, and is not begun any more.
+
+        Raises `RefusedError`, 503 where the queue is full or the time is over; `DisconnectedError` where its caller has gone.
+        """
         if self.queued >= self._limits.queued_batches:
-            raise overloaded("too many large requests wait already: try again, or send fewer rows in a request")
+            raise overloaded(f"too many {self._aside.name} wait already: try again, or send fewer rows in a request")
         self.queued += 1
-        task = asyncio.create_task(self._aside.answer(request))
-        task.add_done_callback(self._count_down)
+        seconds = self._limits.scoring_seconds
+        answering = asyncio.create_task(self._aside.answer(request, seconds))
+        leaving = asyncio.create_task(left(receive))
         try:
-            # Shielded: what was begun aside goes on, and its place in the queue is free only once it has ended.
-            return await asyncio.wait_for(asyncio.shield(task), self._limits.scoring_seconds)
-        except TimeoutError as error:
-            raise timed_out(self._limits.scoring_seconds) from error
+            await asyncio.wait((answering, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return answering.result()
+            raise DisconnectedError if leaving.done() else timed_out(seconds)
+        finally:
+            answering.cancel()
+            leaving.cancel()
+            self.queued -= 1
 
     def close(self) -> None:
         """The process ends, whatever it does."""
         self._aside.close()
-
-    def _count_down(self, task: asyncio.Task[Answer]) -> None:
-        self.queued -= 1
-        if not task.cancelled():
-            task.exception()  # looked at, for the case that nobody waits any more

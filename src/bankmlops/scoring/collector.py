@@ -52,7 +52,8 @@ class ModelDataCollector:
     """`put` never waits, and drops what is too much. The thread that writes begins with the first `put`."""
 
     def __init__(self, path: Path) -> None:
-        self.dropped = 0
+        self._refused = 0  # by the caller's thread
+        self._lost = 0  # by the writer's
         self._path = path
         self._queue: deque[Collected] = deque()
         self._bytes = 0
@@ -62,13 +63,18 @@ class ModelDataCollector:
     def put(self, collected: Collected) -> None:
         """Queue a request, or count it as dropped. To be called from one thread alone."""
         if len(self._queue) >= MAX_QUEUE or self._bytes + len(collected.body) > MAX_QUEUE_BYTES:
-            self.dropped += 1
+            self._refused += 1
             return
         self._bytes += len(collected.body)
         self._queue.append(collected)
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_until_closed, name="model-data-collector", daemon=True)
             self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were not written."""
+        return self._refused + self._lost
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is queued, for a bounded time."""
@@ -96,6 +102,6 @@ class ModelDataCollector:
         try:
             telemetry.append_bounded(self._path, "".join(each.line() for each in collected))
         except (OSError, ValueError) as error:
-            self.dropped += len(collected)
+            self._lost += len(collected)
             _LOG.warning("%s can't be written: %s", self._path.name, type(error).__name__)
             time.sleep(_BATCH_SECONDS)  # a disk that is full is not asked a thousand times a second

@@ -82,6 +82,12 @@ class Exchange:
         return (time.perf_counter() - self.started) * 1e3
 
 
+async def left(receive: Receive) -> None:
+    """Wait until the caller, whose body was read, has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class BodyReader:
     """Reads bodies within the limit of one and within the limit of all together, counting bytes as they come."""
 

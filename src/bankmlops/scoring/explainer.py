@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 import pydantic_core
 
 from bankmlops.features.shapley import explain
+from bankmlops.scoring.aside_process import Answer
 from bankmlops.scoring.limits import Limits
 from bankmlops.scoring.model import Array, Scorer
 from bankmlops.scoring.refusal import RefusedError, timed_out
@@ -18,14 +19,6 @@ _SEED = 0
 _DIGITS = 12  # far below what float32 probabilities tell apart
 
 
-class Explanation(NamedTuple):
-    """`body` is the answer, JSON; `exec_ms` what Azure calls the run function's time."""
-
-    body: bytes
-    rows: int
-    exec_ms: float
-
-
 class Explainer:
     """Permutation Shapley values of the original columns against the bundle's background; see `bankmlops.features.shapley`."""
 
@@ -33,7 +26,7 @@ class Explainer:
         self._scorer = scorer
         self._limits = limits
 
-    def explain(self, body: bytes) -> Explanation:
+    def explain(self, body: bytes) -> Answer:
         """Explain the rows of a request as `POST /score` takes it, on the caller's thread; a row's answer depends on it alone.
 
         Raises `RefusedError` (404 where the bundle has no background, 503 where the time is over) or `InvalidRequestError`.
@@ -51,7 +44,7 @@ class Explainer:
             document, base = self._explain_row(row[None], background)
             rows.append(document)
         answer = {"classes": list(self._scorer.bundle.classes), "base": _rounded(base), "result": rows}
-        return Explanation(pydantic_core.to_json(answer), len(rows), (time.perf_counter() - started) * 1e3)
+        return Answer(pydantic_core.to_json(answer), len(rows), (time.perf_counter() - started) * 1e3, b"", [])
 
     def _explain_row(self, row: Array, background: Array) -> tuple[dict[str, Any], Array]:
         """What is said of a row, float32 [1, width], and the background's mean probabilities [classes]."""

@@ -105,10 +105,14 @@ class ServiceFile:
 
     def authenticate(self, authorization: bytes | None) -> str:
         """As the service's own; a key that is not known may be one of a moment ago."""
+        service = self.current()
         try:
-            return self.current().authenticate(authorization)
+            return service.authenticate(authorization)
         except RefusedError:
-            return self._look().authenticate(authorization)
+            newest = self._look()
+            if newest is service:
+                raise
+            return newest.authenticate(authorization)
 
     def replaced(self) -> bool:
         """Whether the file is another one than at the last look."""

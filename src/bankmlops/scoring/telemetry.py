@@ -10,6 +10,7 @@ in writes that it takes in one piece (a pipe is told apart), the file in one wri
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -79,7 +80,8 @@ class RequestLog:
     """`put` never waits; `close` writes what is queued, for a bounded time."""
 
     def __init__(self, telemetry: Path, stream: IO[str] | None = None) -> None:
-        self.dropped = 0
+        self._refused = 0  # by the caller's thread
+        self._lost = 0  # by the writer's
         self._telemetry = telemetry
         self._stream = stream or sys.stderr
         self._lines: deque[str] = deque()
@@ -95,13 +97,18 @@ class RequestLog:
         Its lines are made here: that takes less than to hand over what they are made of, and to wait while the writer does it.
         """
         if len(self._lines) >= MAX_QUEUE:
-            self.dropped += 1
+            self._refused += 1
             return
         self._lines.append(row.line())
         if row.app_insights:
             self._telemetry_lines.append(row.telemetry())
         if not self._wake.is_set():
             self._wake.set()
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were not written."""
+        return self._refused + self._lost
 
     @property
     def queued(self) -> int:
@@ -120,7 +127,7 @@ class RequestLog:
             self._wake.wait()
             time.sleep(0 if self._closing else _BATCH_SECONDS)
             self._wake.clear()
-            self._print(_taken(self._lines))
+            self._lost += self._print(_taken(self._lines))
             self._append(_taken(self._telemetry_lines))
             if self.dropped != reported:
                 self._print([f"{written(time.time())} WARNING request log: {self.dropped} rows dropped so far\n"])
@@ -131,17 +138,19 @@ class RequestLog:
             if lines:
                 append_bounded(self._telemetry, "".join(lines))
         except OSError as error:
-            self.dropped += len(lines)
+            self._lost += len(lines)
             self._print([f"{written(time.time())} ERROR telemetry.jsonl can't be written: {error.strerror}\n"])
 
-    def _print(self, lines: list[str]) -> None:
-        try:
+    def _print(self, lines: list[str]) -> int:
+        """Answers how many of them the log did not take."""
+        left = len(lines)
+        with contextlib.suppress(OSError, ValueError):  # its disk is full or its reader is gone: serving goes on
             _bound(self._stream)
             for piece in _pieces(lines, _piece_bytes(self._stream)):
                 self._stream.write(piece)
                 self._stream.flush()
-        except (OSError, ValueError):  # the log's disk is full or its reader is gone: serving goes on, the count tells
-            self.dropped += len(lines)
+                left -= piece.count("\n")
+        return left
 
 
 def _taken(queue: deque[str]) -> list[str]:
@@ -171,17 +180,29 @@ def _pieces(lines: Iterable[str], size: int) -> Iterator[str]:
 
 
 def append_bounded(path: Path, lines: str) -> None:
-    """Add whole lines to a file of several writers, which its owner alone can read; one that became too long is rotated."""
+    """Add whole lines to a file of several writers, which its owner alone can read; one that became too long is rotated.
+
+    Raises `OSError`; no part of a line stays then.
+    """
     for _ in range(_REOPENINGS):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "ab", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, path):  # another worker rotated it meanwhile
                 continue
-            file.write(lines.encode())
+            _write_all(file, lines.encode())
             if os.fstat(descriptor).st_size > MAX_FILE_BYTES:
                 path.replace(path.with_suffix(".1.jsonl"))
             return
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(path))
+
+
+def _write_all(file: IO[bytes], content: bytes) -> None:
+    """Or nothing, where the disk takes a part alone. The file is locked."""
+    size = os.fstat(file.fileno()).st_size
+    if file.write(content) != len(content):
+        file.truncate(size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -96,8 +96,9 @@ def _prepare(folders: Folders, service: Service, place: Place, supervisor: socke
     scorer = Scorer(load_bundle(folders.bundle(service)), service.limits.rows, service.unknown_categories)
     try_example(scorer)
     limits, sockets = service.limits, (place.listener, supervisor)
-    scoring = Aside.start(partial(aside_work.score, scorer), *sockets)
-    explaining = Aside.start(partial(aside_work.explain, Explainer(scorer, limits)), *sockets, scoring.orders)
+    scoring = Aside.start("large requests", partial(aside_work.score, scorer), *sockets)
+    explain = partial(aside_work.explain, Explainer(scorer, limits))
+    explaining = Aside.start("explanations", explain, *sockets, scoring.orders)
     collector = ModelDataCollector(folders.state / "collected.jsonl")
     app = ScoringApp(
         scorer,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +32,23 @@ def file(path: str, text: str) -> str:
     return path
 
 
+@contextmanager
+def temporary_files(folder: str) -> Iterator[None]:
+    Path(folder).mkdir()
+    before, tempfile.tempdir = tempfile.tempdir, str(Path(folder).resolve())
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@cache
+def compute(ws: Workspace) -> ComputeTarget:
+    made = ComputeTarget.create(ws, "steps", AmlCompute.provisioning_configuration("STANDARD_D2_V2", max_nodes=1))
+    made.wait_for_completion()
+    return made
+
+
 @cache
 def given(ws: Workspace) -> None:
     file("given/a.csv", "a,b\n1,x\n2,y\n")
@@ -51,8 +70,6 @@ def given(ws: Workspace) -> None:
 )
 def a_script_on_local(ws: Workspace) -> None:
     given(ws)
-    tempfile.tempdir = str(Path("temporary").resolve())  # the SDK leaves a copy of the folder there
-    Path(tempfile.tempdir).mkdir()
     store = ws.get_default_datastore()
     file(
         "local/writes.py",
@@ -86,7 +103,8 @@ def a_script_on_local(ws: Workspace) -> None:
     environment.environment_variables = {"COLOUR": "red"}
     config = ScriptRunConfig("local", "writes.py", arguments, environment=environment)
     config.run_config.data_references = {"referred": reference.to_config()}
-    run = Experiment(ws, "local").submit(config)
+    with temporary_files("temporary"):  # the SDK leaves a copy of the folder there
+        run = Experiment(ws, "local").submit(config)
     details = run.wait_for_completion(show_output=False)
     assert (details["status"], details["target"]) == ("Completed", "local")
     assert run.get_metrics() == {"lone": 3, "folder": 2, "referred": 2}
@@ -142,8 +160,6 @@ def pipeline(ws: Workspace) -> Pipeline:
         print("trained")
         """,
     )
-    compute = ComputeTarget.create(ws, "steps", AmlCompute.provisioning_configuration("STANDARD_D2_V2", max_nodes=1))
-    compute.wait_for_completion()
     configuration = RunConfiguration()
     configuration.environment = Environment("of-steps")
     configuration.environment_variables = {"COLOUR": "blue"}
@@ -159,7 +175,7 @@ def pipeline(ws: Workspace) -> Pipeline:
         "prepare.py",
         name="prepare",
         source_directory="steps",
-        compute_target=compute,
+        compute_target=compute(ws),
         runconfig=configuration,
         arguments=["--rate", PipelineParameter("rate", 0.5), "--path", path, *references],
         inputs=[reference, path, consumed],
@@ -173,7 +189,15 @@ def pipeline(ws: Workspace) -> Pipeline:
         arguments=[raw, "--clean", clean.as_input("clean")],
         inputs=[raw, halves.parse_delimited_files().as_named_input("halves")],
     )
-    last = CommandStep("echo none; ls", name="last", source_directory="steps", compute_target=compute)
+    lone = Dataset.File.from_files(store.path("given/other/b.csv")).as_named_input("lone").as_mount()
+    line = "echo none; ls *.py; python -c 'print(1)'; printf '[%s]' ''"
+    last = CommandStep(
+        [line, PipelineParameter("said", "it's; 2"), ";", "cat", lone],
+        name="last",
+        inputs=[lone],
+        source_directory="steps",
+        compute_target=compute(ws),
+    )
     last.run_after(train)
     return Pipeline(ws, [prepare, last], description="three steps")
 
@@ -212,7 +236,8 @@ def a_pipeline_of_scripts(ws: Workspace) -> None:
     assert run.get_metrics() == {"path": "a.csv"}
     assert "trained" in train.get_stdout_log()
     said = run.find_step_run("last")[0].get_stdout_log()
-    assert said.split() == ["none", "prepare.py", "train.py"], said
+    assert said.split("\n")[:4] == ["none", "prepare.py", "train.py", "1"], said
+    assert "[][it's; 2]a,b\n3,z\n" in said, said
     assert set(prepare.get_outputs()) == {"raw", "halves", "clean"}
     assert prepare.get_output("raw").get_port_data_reference() is not None
     assert prepare.get_output_data("raw").download("steps-down", show_progress=False) == 1
@@ -253,12 +278,12 @@ def parameters_of_a_published_pipeline(ws: Workspace) -> None:
 @sdk_call("PythonScriptStep", "Pipeline.submit")
 def steps_that_are_refused(ws: Workspace) -> None:
     given(ws)
-    file("steps/other.py", "")
-    homeless = PythonScriptStep("other.py", source_directory="steps", name="homeless")
+    file("refused/other.py", "")
+    homeless = PythonScriptStep("other.py", source_directory="refused", name="homeless")
     assert "'homeless' has no compute" in raised(lambda: Pipeline(ws, [homeless]).submit("refused"))
     files = Dataset.File.from_files(ws.get_default_datastore().path("given/**")).as_named_input("files")
     configuration = ParallelRunConfig(
-        Environment("of-steps"), "other.py", 10, "append_row", ComputeTarget(ws, "steps"), 1, source_directory="steps"
+        Environment("of-steps"), "other.py", 10, "append_row", compute(ws), 1, source_directory="refused"
     )
     parallel = ParallelRunStep("parallel", configuration, inputs=[files], output=PipelineData("rows"))
     assert "ParallelRunStep" in raised(lambda: Pipeline(ws, [parallel]).submit("refused"))

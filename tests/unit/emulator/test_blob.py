@@ -8,14 +8,16 @@ import hmac
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 
-from bankmlops.emulator.storage import storage_auth
+from bankmlops.emulator.storage import blobs, storage_auth
 from bankmlops.emulator.storage.blobs import BlobName
+from bankmlops.errors import InvalidRequestError
 from support.served_emulator import Served
 
 
@@ -230,3 +232,18 @@ def test_a_blob_is_replaced_while_it_is_read(served: Served) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_file_that_does_not_fit_leaves_nothing(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has arrived of a file that can't become a blob is taken away, and the blob of that name stays as it was."""
+    name = BlobName(served.workspace.account, "c", "a")
+    served.emulator.blobs.put(name, b"x")
+    before = set((served.emulator.folder / "blobs").iterdir())
+    (tmp_path / "file").write_bytes(b"xy")
+    monkeypatch.setattr(blobs, "MAX_BLOB_BYTES", 1)
+    with pytest.raises(InvalidRequestError, match="1 bytes at most"):
+        served.emulator.blobs.put_file(name, tmp_path / "file")
+    assert set((served.emulator.folder / "blobs").iterdir()) == before
+    blob = served.emulator.blobs.get(name)
+    assert blob is not None
+    assert blob.path.read_bytes() == b"x"

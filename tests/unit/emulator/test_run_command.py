@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from bankmlops.emulator.scripts import run_command
 from bankmlops.emulator.scripts.run_command import run_to_end
 from bankmlops.errors import InvalidRequestError, NotFoundError
 
@@ -55,6 +57,24 @@ def test_signals_are_passed_on(tmp_path: Path, number: signal.Signals) -> None:
     finally:
         runner.kill()
         runner.wait()
+
+
+def test_a_signal_that_comes_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that arrives when the command has started and the runner does not wait yet is passed on too."""
+    ready = tmp_path / "ready"
+    start = run_command._start
+
+    def start_and_signal(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        process = start(command, environment)
+        deadline = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(run_command, "_start", start_and_signal)
+    script = f"trap 'exit 42' TERM; touch {ready}; for each in $(seq 200); do sleep 0.05; done"
+    assert run_to_end(["sh", "-c", script], os.environ) == 42
 
 
 def test_the_command_hears_ctrl_c_as_usual() -> None:

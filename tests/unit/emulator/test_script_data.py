@@ -22,6 +22,7 @@ from bankmlops.emulator.scripts.script_request import parse_script_request
 from bankmlops.emulator.storage.blobs import BlobName
 from bankmlops.emulator.storage.dataflows import dataflow_of_files, dataflow_of_table, lone_file
 from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE, get_datastore
+from bankmlops.emulator.web.wire import MAX_JSON_BYTES
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from support.served_emulator import Served
 
@@ -65,12 +66,14 @@ def test_a_run_on_local(served: Served, keeper: ScriptKeeper, monkeypatch: pytes
 
 
 def test_local_runs_that_are_refused(served: Served) -> None:
-    """One without a snapshot has no files; a form without a run definition says nothing."""
+    """One without a snapshot has no files; a form without a run definition says nothing; a large one is not read."""
     answer = _local_run(served, history={"snapshotProject": False})
     assert (answer.status_code, "snapshot_project" in answer.text) == (400, True)
     path = "/experiments/e/localrun?runId=none"
     answer = served.call("POST", EXECUTION, path, files=[("files", ("definition.json", "{"))])
     assert (answer.status_code, "definition.json" in answer.text) == (400, True)
+    answer = served.call("POST", EXECUTION, path, files=[("files", ("aml_config.zip", bytes(MAX_JSON_BYTES)))])
+    assert (answer.status_code, f"more than {MAX_JSON_BYTES} bytes" in answer.text) == (400, True)
 
 
 def test_placeholders() -> None:
@@ -109,12 +112,59 @@ def test_files_come_and_go(served: Served, tmp_path: Path) -> None:
     brought = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert brought == ["file/given/a.csv", "folder/given/a.csv", "folder/given/deep/b.csv"]
 
-    (tmp_path / "folder/out").symlink_to("/etc")
+    (tmp_path / "outside.txt").write_text("not the script's")
+    (tmp_path / "folder/link.txt").symlink_to(tmp_path / "outside.txt")
+    (tmp_path / "folder/linked").symlink_to(tmp_path)
     script_files.store(served.workspace, _output("kept/all"), tmp_path / "folder")
     script_files.store(served.workspace, _output("kept/one.csv"), tmp_path / "file/given/a.csv")
     blob = _blob(served, "kept")
     kept = [each.name for each in served.emulator.blobs.find(blob.account, blob.container, "kept")]
     assert kept == ["kept/all/given/a.csv", "kept/all/given/deep/b.csv", "kept/one.csv"]
+
+
+def test_outputs_that_are_refused(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in an output's place, too many files, too many bytes, and a datastore whose account is not the emulator's."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(InvalidRequestError, match="output o is a link"):
+        script_files.store(served.workspace, _output("out"), tmp_path / "link")
+    for name in "ab":
+        (tmp_path / name).write_text("xy")
+    for limit, value in (("MAX_FILES", 1), ("MAX_FILE_BYTES", 1), ("MAX_BYTES", 3)):
+        with monkeypatch.context() as patch:
+            patch.setattr(script_files, limit, value)
+            with pytest.raises(InvalidRequestError, match="at most"):
+                script_files.store(served.workspace, _output("out"), tmp_path)
+    served.emulator.add_public_account("samples", ["c"])
+    _add_datastore(served, "samples")
+    with pytest.raises(InvalidRequestError, match="samples can't be written to"):
+        script_files.store(served.workspace, Output("o", Place("samples", "out"), "", True, None), tmp_path)
+    assert served.emulator.blobs.find("samples", "c") == []
+
+
+def test_data_that_can_not_come(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty blobs in a folder's place are left out; a blob with content there is named, as is a strange account."""
+    for name in ("given/", "given", "given/deep"):
+        served.emulator.blobs.put(_blob(served, name), b"")
+    served.emulator.blobs.put(_blob(served, "given/deep/b.csv"), b"xy")
+    given = Place(DEFAULT_DATASTORE, "given")
+    script_files.bring(served.workspace, given, tmp_path / "well")
+    assert [path.name for path in (tmp_path / "well").rglob("*") if path.is_file()] == ["b.csv"]
+    with monkeypatch.context() as patch:
+        patch.setattr(script_files, "MAX_BYTES", 1)
+        with pytest.raises(InvalidRequestError, match="1 bytes together at most"):
+            script_files.bring(served.workspace, given, tmp_path / "large")
+    served.emulator.blobs.put(_blob(served, "given/deep"), b"x")
+    with pytest.raises(InvalidRequestError, match="can't be laid out as a file"):
+        script_files.bring(served.workspace, given, tmp_path / "ill")
+    _add_datastore(served, "elsewhere")
+    with pytest.raises(InvalidRequestError, match="no storage account elsewhere"):
+        script_files.bring(served.workspace, Place("elsewhere", ""), tmp_path / "far")
+
+
+def _add_datastore(served: Served, account: str) -> None:
+    section = {"accountName": account, "containerName": "c"}
+    body = {"name": account, "dataStoreType": "AzureBlob", "azureStorageSection": section}
+    assert served.call("POST", "/datastore/v1.0", "/datastores", json=body).status_code == 200
 
 
 def _output(path: str) -> Output:
@@ -138,7 +188,7 @@ def test_dataflows(served: Served) -> None:
         dataflow_of_table(served.workspace, place, json.dumps({"blocks": [{"type": "Microsoft.DPrep.SortBlock"}]}))
 
 
-@pytest.mark.parametrize(("path", "name"), [("given/a%20b.csv", "a b.csv"), ("given/*.csv", ""), ("given/", "")])
+@pytest.mark.parametrize(("path", "name"), [("given/a b.csv", "a b.csv"), ("given/*.csv", ""), ("given/", "")])
 def test_a_lone_file(served: Served, path: str, name: str) -> None:
     """A dataset of one file is known by its path."""
     assert lone_file(dataflow_of_files(served.workspace, Place("store", path))) == name

@@ -16,11 +16,16 @@ from bankmlops.emulator.scripts import script_keeper, script_process
 from bankmlops.emulator.scripts.script_jobs import active_jobs
 from bankmlops.emulator.scripts.script_keeper import LOG_PATH, ScriptKeeper
 from bankmlops.emulator.scripts.script_request import parse_script_request
+from bankmlops.emulator.storage.blobs import BlobName
+from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE, get_datastore
 from bankmlops.emulator.web import tokens
 from bankmlops.errors import InvalidRequestError
 from support.served_emulator import Served
 
 HISTORY, EXECUTION, SNAPSHOTS = "/history/v1.0", "/execution/v1.0", "/content/v2.0"
+
+
+_DATASET = {"mechanism": "direct", "dataLocation": {"dataset": {"id": "i"}}}
 
 
 @pytest.fixture
@@ -107,6 +112,25 @@ def test_a_script_fails(served: Served, keeper: ScriptKeeper) -> None:
     assert "ValueError: no data" in _file(served, run_id, LOG_PATH)
 
 
+def test_a_start_that_fails_leaves_nothing(served: Served, keeper: ScriptKeeper) -> None:
+    """A script that the snapshot lacks is a failed run, and the data that came for it is gone."""
+    section = get_datastore(served.workspace, DEFAULT_DATASTORE)["azureStorageSection"]
+    served.emulator.blobs.put(BlobName(section["accountName"], section["containerName"], "given/a.csv"), b"x")
+    run_id = _submit(served, "pass", script="none.py", dataReferences={"r": {"pathOnDataStore": "given"}})
+    run = _until(served, keeper, run_id, "Failed")
+    assert "no script none.py" in run["error"]["error"]["message"]
+    assert not (served.emulator.folder / "scripts" / served.workspace.id / run_id).exists()
+
+
+@pytest.mark.slow
+def test_outputs_that_can_not_be_stored(served: Served, keeper: ScriptKeeper) -> None:
+    """A file whose name is no text fails the run with the reason, and its folder goes all the same."""
+    run_id = _submit(served, "import os\nos.mkdir('outputs')\nopen(b'outputs/\\xff', 'w').close()\n")
+    run = _until(served, keeper, run_id, "Completed", "Failed")
+    assert (run["status"], "could not be stored" in run["error"]["error"]["message"]) == ("Failed", True)
+    assert not (served.emulator.folder / "scripts" / served.workspace.id / run_id).exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("why", ["cancelled", "overdue"])
 def test_a_script_is_ended(served: Served, keeper: ScriptKeeper, why: str) -> None:
@@ -164,8 +188,14 @@ def test_a_log_is_bounded(served: Served, keeper: ScriptKeeper, monkeypatch: pyt
         ({"outputData": {"o": {"outputLocation": {"dataPath": {"relativePath": "../other"}}}}}, "without '..'"),
         ({"arguments": ["DatasetOutputConfig:o"]}, "no input or output of that name"),
         ({"dataReferences": {"r": {"mode": "upload"}}}, "data reference 'r'"),
-        ({"data": {"a b": {"mechanism": "direct", "dataLocation": {"dataset": {"id": "i"}}}}}, "input 'a b'"),
-        ({"data": {"a": {"mechanism": "hdfs", "dataLocation": {"dataset": {"id": "i"}}}}}, "input 'a'"),
+        ({"data": {"a b": _DATASET}}, "input 'a b'"),
+        ({"data": {"a": {**_DATASET, "mechanism": "hdfs"}}}, "input 'a'"),
+        ({"outputData": {"o": {"additionalOptions": {"pathOnCompute": "/etc"}}}}, "relative path"),
+        ({"outputData": {"o": {"additionalOptions": {"pathOnCompute": "a/../../b"}}}}, "relative path"),
+        ({"outputData": {"o": {"additionalOptions": {"registrationOptions": {"name": "n" * 256}}}}}, "255 characters"),
+        ({"outputData": {"o": {"additionalOptions": {"registrationOptions": {"name": "n", "tags": ["t"]}}}}}, "an object"),
+        ({"data": {"a": {**_DATASET, "environmentVariableName": "a=b"}}}, "without '='"),
+        ({"environmentVariables": {"a=b": "c"}}, "environment variable 'a=b'"),
         ({"script": None}, "neither script nor command"),
     ],
 )
@@ -176,7 +206,7 @@ def test_what_is_refused(configuration: dict[str, Any], told: str) -> None:
 
 
 def test_a_submission_that_can_not_be(served: Served, keeper: ScriptKeeper) -> None:
-    """An unknown compute, an unknown snapshot, a wrong id, and one that is taken."""
+    """An unknown compute, an unknown snapshot, a wrong id, one that is taken, and outputs that could not be read as a table."""
     snapshot = _snapshot(served, train_py="pass")
     body = {"SnapshotId": snapshot, "Configuration": {"script": "train.py", "target": "cpu"}}
 
@@ -187,6 +217,13 @@ def test_a_submission_that_can_not_be(served: Served, keeper: ScriptKeeper) -> N
     assert status(SnapshotId="none") == 404
     assert status(run_id="..%2F..%2Fetc") == 400
     assert (status(), status()) == (200, 409)
+
+    def reading(transformation: str) -> int:
+        options = {"name": "d", "datasetRegistrationOptions": {"additionalTransformation": transformation}}
+        output = {"additionalOptions": {"registrationOptions": options}}
+        return status(run_id="two", Configuration={"script": "train.py", "target": "cpu", "outputData": {"o": output}})
+
+    assert [reading(text) for text in ("{", "[]", '{"blocks": [{"type": "SortBlock"}]}')] == [400, 400, 400]
 
 
 def test_a_snapshot_stays_in_its_folder(served: Served, keeper: ScriptKeeper, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from bankmlops.emulator.pipelines.pipeline_jobs import PipelineJob, active_jobs,
 from bankmlops.emulator.pipelines.pipeline_runs import find_output, put_output
 from bankmlops.emulator.pipelines.pipeline_steps import StepRequest
 from bankmlops.emulator.scripts import script_jobs, script_step_runs
+from bankmlops.emulator.state import Document
 from bankmlops.emulator.storage.blobs import Blob, BlobName
-from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE, get_datastore
+from bankmlops.emulator.storage.containers import container_to_write
+from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE
 from bankmlops.errors import BankMLOpsError, InvalidRequestError
 
 _LOG = logging.getLogger(__name__)
@@ -74,32 +76,29 @@ def _cancel(workspace: WorkspaceState, step: StepRequest) -> None:
 
 
 def _start_step(workspace: WorkspaceState, job: PipelineJob, step: StepRequest) -> None:
+    run = _run_of(job, step)
     if script_step_runs.is_script(step):
-        script_step_runs.start(workspace, job, step)
+        script_step_runs.start(workspace, job, step, run)
         return
+    properties = {**parent_properties(dict(step.parent)), **run["properties"]}
+    tags = {**run["tags"], "iterations": str(step.parent.get("numIterations") or 0)}
+    changes = {**run, "target": step.parent.get("target"), "properties": properties, "tags": tags}
+    runs.upsert_run(workspace, job.experiment, step.run_id, changes)
+    automl_jobs.add_job(workspace, job.experiment, step.run_id, properties[SETTINGS], properties[DATA_PREP])
+
+
+def _run_of(job: PipelineJob, step: StepRequest) -> Document:
+    """What the run of any step says of itself."""
+    tags = {"azureml.nodeid": step.node_id, "azureml.pipeline": job.run_id}
     properties = {
-        **parent_properties(dict(step.parent)),
+        **tags,
         "azureml.runsource": "azureml.StepRun",
-        "azureml.nodeid": step.node_id,
         "azureml.moduleid": step.module_id,
         "azureml.moduleName": step.name,
         "azureml.pipelinerunid": job.run_id,
-        "StepType": "AutoMLStep",
+        "StepType": step.kind,
     }
-    changes = {
-        "parentRunId": job.run_id,
-        "runType": "azureml.StepRun",
-        "name": step.name,
-        "target": step.parent.get("target"),
-        "properties": properties,
-        "tags": {
-            "azureml.nodeid": step.node_id,
-            "azureml.pipeline": job.run_id,
-            "iterations": str(step.parent.get("numIterations") or 0),
-        },
-    }
-    runs.upsert_run(workspace, job.experiment, step.run_id, changes)
-    automl_jobs.add_job(workspace, job.experiment, step.run_id, properties[SETTINGS], properties[DATA_PREP])
+    return {"parentRunId": job.run_id, "runType": "azureml.StepRun", "name": step.name, "properties": properties, "tags": tags}
 
 
 def _store_outputs(workspace: WorkspaceState, job: PipelineJob, step: StepRequest) -> bool:
@@ -111,9 +110,8 @@ def _store_outputs(workspace: WorkspaceState, job: PipelineJob, step: StepReques
         if find_output(workspace, job.run_id, step.node_id, name) is not None:
             continue
         datastore = step.datastores.get(name) or DEFAULT_DATASTORE
-        section = get_datastore(workspace, datastore)["azureStorageSection"]
         path = f"azureml/{step.run_id}/{name}"
-        blob = BlobName(section["accountName"], section["containerName"], path)
+        blob = BlobName(*container_to_write(workspace, datastore), path)
         if kind == METRICS:
             workspace.emulator.blobs.put(blob, metrics_of(workspace, step.run_id).encode(), "application/json")
         elif model := _model(workspace, step, name, kind):

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from bankmlops.emulator.instance import WorkspaceState
-from bankmlops.emulator.pipelines.pipeline_graphs import add_graph, entity, find_interface
+from bankmlops.emulator.pipelines.pipeline_graphs import add_graph, entity, find_existing_graph, find_interface
 from bankmlops.emulator.pipelines.pipeline_runs import new_run, start_run
 from bankmlops.emulator.pipelines.pipeline_steps import steps_of
 from bankmlops.emulator.pipelines.pipeline_values import values_of
@@ -168,8 +168,11 @@ def start_pipeline(workspace: WorkspaceState, pipeline_id: str, submission: Docu
     pipeline = find_pipeline(workspace, pipeline_id)
     if pipeline["EntityStatus"] != ACTIVE:
         raise ConflictError(f"pipeline {pipeline['Name']} is {_WORDS[pipeline['EntityStatus']]}; enable it first")
-    values_of(workspace, find_interface(workspace, pipeline["GraphId"]), submission)
-    run = new_run(workspace, pipeline["GraphId"], str(submission.get("ExperimentName") or ""), submission, pipeline_id)
+    graph_id = pipeline["GraphId"]
+    steps_of(
+        workspace, find_existing_graph(workspace, graph_id), values_of(workspace, find_interface(workspace, graph_id), submission)
+    )
+    run = new_run(workspace, graph_id, str(submission.get("ExperimentName") or ""), submission, pipeline_id)
     return start_run(workspace, run["Id"])
 
 

@@ -19,10 +19,12 @@ def run_to_end(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Raises `NotFoundError` where there is no such command, `InvalidRequestError` where it can't be run.
     """
-    handlers = {number: signal.signal(number, _ignore) for number in _FORWARDED}
+    early: list[int] = []
+    # A handler, unlike SIG_IGN, is not inherited by the command.
+    handlers = {number: signal.signal(number, lambda number, _: early.append(number)) for number in _FORWARDED}
     try:
         with _start(command, environment) as process:
-            code = _wait(process)
+            code = _wait(process, early)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -38,10 +40,13 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
         raise InvalidRequestError(f"{command[0]} can't be run: {error.strerror or error}") from error
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: subprocess.Popen[bytes], early: Sequence[int]) -> int:
+    """Pass on the signals that arrive, and those that came `early`, before this began."""
     watched = _FORWARDED | {signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:
+        for number in early:
+            process.send_signal(number)
         while process.poll() is None:
             arrived = signal.sigtimedwait(watched, _WAIT_SECONDS)
             if arrived is not None and arrived.si_signo in _FORWARDED and arrived.si_code != _SI_KERNEL:
@@ -49,10 +54,6 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return process.returncode
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    """A handler, unlike SIG_IGN, is not inherited by the command."""
 
 
 def own_home(environment: Mapping[str, str], folder: str) -> dict[str, str]:

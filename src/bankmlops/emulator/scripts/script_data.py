@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bankmlops.emulator.state import Document
+from bankmlops.emulator.storage.datasets import MAX_NAME
 from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE
 from bankmlops.errors import InvalidRequestError
 
@@ -17,6 +18,7 @@ MOUNT = "mount"
 _DELIVERED = (MOUNT, "download")
 _STORED = (MOUNT, "upload")
 _NAME = re.compile(r"[A-Za-z0-9_]{1,100}\Z")
+_VARIABLE = re.compile(r"[^=\0]{1,1000}\Z")
 _OUTPUT_PATH = "dataset/{run-id}/{output-name}"
 
 
@@ -65,7 +67,7 @@ class Registration:
 class Output:
     """A folder, or a file, that a script leaves at `on_compute` ("" is a path of the emulator's) and that goes to `place`.
 
-    `is_made` says whether the folder is there when the script starts.
+    `on_compute` is relative to the working directory. `is_made` says whether the folder is there when the script starts.
     """
 
     name: str
@@ -101,6 +103,8 @@ def _input(name: str, data: Document) -> Input:
     if not _NAME.match(name) or not known:
         raise InvalidRequestError(f"input {name!r}: give a registered or saved dataset, direct, as_mount() or as_download()")
     variable = str(data.get("environmentVariableName") or name)
+    if not _VARIABLE.match(variable):
+        raise InvalidRequestError(f"input {name!r}: environmentVariableName {variable!r}: give a variable's name, without '='")
     return Input(name, variable, mechanism, str(dataset or ""), place, str(data.get("referenceName") or ""))
 
 
@@ -121,19 +125,29 @@ def _output(name: str, data: Document, run_id: str) -> Output:
     return Output(
         name=name,
         place=_place(path.get("datastoreName"), wanted),
-        on_compute=str(options.get("pathOnCompute") or ""),
+        on_compute=_path_on_compute(name, str(options.get("pathOnCompute") or "")),
         is_made=bool(data.get("isMade", True)),
-        registration=_registration(options.get("registrationOptions") or {}),
+        registration=_registration(name, options.get("registrationOptions") or {}),
     )
 
 
-def _registration(options: Document) -> Registration | None:
-    if not options.get("name"):
+def _path_on_compute(name: str, text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise InvalidRequestError(f"output {name!r}: pathOnCompute {text!r}: give a relative path, without '..'")
+    return text
+
+
+def _registration(output: str, options: Document) -> Registration | None:
+    name, tags = str(options.get("name") or ""), options.get("tags") or {}
+    if not name:
         return None
+    if len(name) > MAX_NAME or not isinstance(tags, dict):
+        raise InvalidRequestError(
+            f"output {output!r}: a dataset's name has {MAX_NAME} characters at most, its tags are an object"
+        )
     reading = (options.get("datasetRegistrationOptions") or {}).get("additionalTransformation")
-    return Registration(
-        str(options["name"]), str(options.get("description") or ""), dict(options.get("tags") or {}), str(reading or "")
-    )
+    return Registration(name, str(options.get("description") or ""), tags, str(reading or ""))
 
 
 def _place(datastore: Any, path: Any) -> Place:

@@ -8,19 +8,19 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from bankmlops.emulator.history import artifacts, runs
 from bankmlops.emulator.instance import Emulator, WorkspaceState
 from bankmlops.emulator.scripts import script_files, script_jobs
+from bankmlops.emulator.scripts.script_files import MAX_FILE_BYTES, MAX_FILES
 from bankmlops.emulator.scripts.script_jobs import ScriptJob
 from bankmlops.emulator.scripts.script_process import ScriptProcess
 from bankmlops.errors import BankMLOpsError
 
 LOG_PATH = "user_logs/std_log.txt"
 MAXIMUM_SCRIPTS = max(1, (os.cpu_count() or 1) // 2)
-MAX_FILES = 10_000
-MAX_FILE_BYTES = 4 << 30
 SNAPSHOT_PATIENCE = timedelta(minutes=10)
 _COLLECTED = ("outputs", "logs")
 _FAILED = (
@@ -99,19 +99,25 @@ class ScriptKeeper:
         workspace = job.workspace_state(self._emulator)
         process = self._processes.pop(self._place(job), None)
         if process is not None:
-            self._show_log(job, process)
-            runs.set_status(workspace, job.run_id, "Finalizing")
-            for path, file in _collected(process.root):
-                artifacts.put_run_file(workspace, job.run_id, path, file)
-            lost = _store_outputs(workspace, process, status)
+            lost = self._collect(job, process, status)
             status, message = ("Failed", lost) if lost and status == "Completed" else (status, message)
-            process.remove()
         self._shown.pop(self._place(job), None)
         if message:
             error = {"error": {"code": "UserError", "message": message, "details": []}}
             runs.update_run(workspace, job.run_id, {"error": error})
         runs.set_status(workspace, job.run_id, status)
         script_jobs.finish_job(self._emulator, job)
+
+    def _collect(self, job: ScriptJob, process: ScriptProcess, status: str) -> str:
+        """End what is left of the script, keep what it wrote, take its folder away, and answer what went wrong."""
+        workspace = job.workspace_state(self._emulator)
+        try:
+            process.stop()
+            self._show_log(job, process)
+            runs.set_status(workspace, job.run_id, "Finalizing")
+            return _keep_files(workspace, job.run_id, process, status)
+        finally:
+            process.remove()
 
     def _place(self, job: ScriptJob) -> tuple[str, str]:
         return job.workspace_state(self._emulator).id, job.run_id
@@ -122,14 +128,16 @@ def _snapshot(workspace: WorkspaceState, job: ScriptJob) -> str:
     return job.snapshot_id or str(runs.get_run(workspace, job.run_id)["properties"].get("ContentSnapshotId") or "")
 
 
-def _store_outputs(workspace: WorkspaceState, process: ScriptProcess, status: str) -> str:
+def _keep_files(workspace: WorkspaceState, run_id: str, process: ScriptProcess, status: str) -> str:
     """Put what the script left where it belongs, a completed run's into datasets too, and answer what went wrong."""
     try:
+        for path, file in _collected(process.root):
+            artifacts.put_run_file(workspace, run_id, path, file)
         for output in process.request.outputs:
             script_files.store(workspace, output, process.output_path(output))
         for output in process.request.outputs if status == "Completed" else ():
             script_files.register(workspace, output)
-    except BankMLOpsError as error:
+    except (BankMLOpsError, OSError, ValueError) as error:
         return f"the outputs could not be stored: {error}"
     return ""
 
@@ -138,7 +146,7 @@ def _collected(root: Path) -> Iterator[tuple[str, Path]]:
     """The regular files in ./outputs and ./logs, which Azure uploads by itself: path in the run, and file."""
     number = 0
     for folder in _COLLECTED:
-        for file in sorted((root / folder).rglob("*")):
+        for file in sorted(islice((root / folder).rglob("*"), MAX_FILES)):
             inside = file.is_file() and file.resolve().is_relative_to(root.resolve())
             if not inside or file.stat().st_size > MAX_FILE_BYTES:
                 continue

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bankmlops.emulator.history import runs
 from bankmlops.emulator.instance import WorkspaceState
@@ -47,11 +48,12 @@ class ScriptProcess:
         self.root = self.home / "wd"
         self.log = self.home / "std_log.txt"
         shutil.rmtree(self.home, ignore_errors=True)
-        self.root.mkdir(parents=True, mode=0o700)
-        lay_out_snapshot(workspace, job.snapshot_id, self.root)
-        self._lay_out_data(workspace)
-        self._folders = {str(self.home / _GIVEN / each.name): _fetched(workspace, each) for each in self.request.fetched}
-        self._process = self._start(_words(self.request, self.root, self.home), _environment(workspace, job, self))
+        try:
+            self._lay_out(workspace, job)
+            self._process = self._start(_order(workspace, self.request, self.root, self.home), _environment(workspace, job, self))
+        except BaseException:
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
         self._pump = threading.Thread(target=_copy, args=(self._process.stdout, self.log), name=f"log-{job.run_id}", daemon=True)
         self._pump.start()
 
@@ -59,7 +61,9 @@ class ScriptProcess:
         """Where the script leaves an output."""
         return self.root / output.value(str(self.home / _LEFT))
 
-    def _lay_out_data(self, workspace: WorkspaceState) -> None:
+    def _lay_out(self, workspace: WorkspaceState, job: ScriptJob) -> None:
+        self.root.mkdir(parents=True, mode=0o700)
+        lay_out_snapshot(workspace, job.snapshot_id, self.root)
         for each in self.request.inputs:
             if each.place:
                 bring(workspace, each.place, self.home / _GIVEN / each.name)
@@ -88,7 +92,7 @@ class ScriptProcess:
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def _start(self, words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, order: Mapping[str, Any], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", _MODULE, str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -100,7 +104,7 @@ class ScriptProcess:
         )
         assert process.stdin is not None  # noqa: S101
         with suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(json.dumps({"words": words, "folders": self._folders}).encode())
+            stdin.write(json.dumps(order).encode())
         return process
 
 
@@ -109,11 +113,16 @@ def _fetched(workspace: WorkspaceState, given: Input) -> tuple[str, str]:
     return given.dataset_id, lone_file(find_dataflow(workspace, given.dataset_id))
 
 
+def _order(workspace: WorkspaceState, request: ScriptRequest, root: Path, home: Path) -> dict[str, Any]:
+    """What `script_start` reads: the words to run, whether the last is a shell's line, the datasets to fetch into folders."""
+    folders = {str(home / _GIVEN / each.name): _fetched(workspace, each) for each in request.fetched}
+    return {"words": _words(request, root, home), "isCommand": bool(request.command), "folders": folders}
+
+
 def _words(request: ScriptRequest, root: Path, home: Path) -> list[str]:
     given, left = str(home / _GIVEN), str(home / _LEFT)
     if request.command:
-        shell = shutil.which("bash") or "/bin/sh"
-        return [shell, "-c", " ".join(request.argument(word, given, left) for word in request.command.split(" "))]
+        return [shutil.which("bash") or "/bin/sh", "-c", request.command_line(given, left)]
     if not (root / request.script).is_file():
         raise InvalidRequestError(f"the snapshot has no script {request.script}")
     return [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,13 @@ class ScriptRequest:
 
     def argument(self, text: str, given: str, left: str) -> str:
         """An argument as the script gets it: placeholders become ids, or paths below `given` (inputs) and `left` (outputs)."""
+        return self._filled(text, given, left, str)
+
+    def command_line(self, given: str, left: str) -> str:
+        """The command for a shell, its placeholders filled as those of arguments are."""
+        return " ".join(self._filled(word, given, left, shlex.quote) for word in self.command.split(" "))
+
+    def _filled(self, text: str, given: str, left: str, written: Callable[[str], str]) -> str:
         values = {name: each.value(given) for each in self.inputs for name in (each.name, each.reference) if name}
         values.update({each.name: each.value(left) for each in self.outputs})
 
@@ -47,7 +55,7 @@ class ScriptRequest:
             name = found[1] or found[2]
             if name not in values:
                 raise InvalidRequestError(f"argument {text!r}: the run has no input or output of that name")
-            return values[name]
+            return written(values[name])
 
         return _PLACEHOLDER.sub(value, text)
 
@@ -69,8 +77,7 @@ def parse_script_request(configuration: Document, run_id: str = "") -> ScriptReq
         inputs=parse_inputs(configuration),
         outputs=parse_outputs(configuration, run_id),
     )
-    for word in (*request.arguments, *request.command.split(" ")):
-        request.argument(word, "", "")
+    _check_words(request)
     return request
 
 
@@ -83,6 +90,15 @@ def _check_kind(configuration: Document) -> None:
         )
     if not configuration.get("script") and not configuration.get("command"):
         raise InvalidRequestError("the run definition has neither script nor command")
+
+
+def _check_words(request: ScriptRequest) -> None:
+    for word in request.arguments:
+        request.argument(word, "", "")
+    request.command_line("", "")
+    wrong = [name for name, value in request.variables.items() if not name or "=" in name or "\0" in name + value]
+    if wrong:
+        raise InvalidRequestError(f"environment variable {wrong[0]!r}: give a name without '=', and no null characters")
 
 
 def _words(value: Any) -> tuple[str, ...]:

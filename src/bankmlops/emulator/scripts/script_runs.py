@@ -18,11 +18,12 @@ from bankmlops.emulator.instance import WorkspaceState
 from bankmlops.emulator.scripts import script_jobs
 from bankmlops.emulator.scripts.computes import find_compute
 from bankmlops.emulator.scripts.environments import keep_unregistered
+from bankmlops.emulator.scripts.script_files import check_data
 from bankmlops.emulator.scripts.script_request import LOCAL, parse_script_request
 from bankmlops.emulator.scripts.snapshots import find_snapshot
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.web.routing import Router
-from bankmlops.emulator.web.wire import WS, JsonBody, RawBody, Workspace
+from bankmlops.emulator.web.wire import MAX_JSON_BYTES, WS, JsonBody, RawBody, Workspace
 from bankmlops.errors import ConflictError, InvalidRequestError
 
 router = Router(prefix="/execution/v1.0" + WS + "/experiments/{experiment}")
@@ -36,6 +37,7 @@ def submit(workspace: Workspace, experiment: str, body: JsonBody, runId: str = "
     configuration = body.get("Configuration") or {}
     request = parse_script_request(configuration)
     find_compute(workspace, request.target)
+    check_data(workspace, request)
     snapshot_id = str(body.get("SnapshotId") or "")
     find_snapshot(workspace, snapshot_id)
     _check_new(workspace, runId)
@@ -52,7 +54,7 @@ def submit_local(request: Request, workspace: Workspace, experiment: str, body: 
     """
     definition = _definition(request.headers.get("content-type", ""), body)
     configuration = {**(definition.get("Configuration") or {}), "target": LOCAL}
-    parse_script_request(configuration)
+    check_data(workspace, parse_script_request(configuration))
     if not (configuration.get("history") or {}).get("snapshotProject", True):
         raise InvalidRequestError("history.snapshot_project is False: the emulator runs a snapshot; leave it True")
     _check_new(workspace, runId)
@@ -107,6 +109,8 @@ def _check_new(workspace: WorkspaceState, run_id: str) -> None:
 
 def _definition(content_type: str, form: bytes) -> Document:
     """The run definition among the files of the form: azureml-core, _execution/_commands.py, `_start_internal_local_cloud`."""
+    if len(form) > MAX_JSON_BYTES:
+        raise InvalidRequestError(f"the form with the run definition has more than {MAX_JSON_BYTES} bytes")
     message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + form, policy=email.policy.HTTP)
     for part in message.walk():
         if part.get_filename() == "definition.json":

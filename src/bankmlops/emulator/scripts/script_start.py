@@ -10,8 +10,10 @@ import contextlib
 import io
 import json
 import os
+import re
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bankmlops.emulator.services.inference_server import end_with_parent
 
@@ -21,11 +23,18 @@ def main() -> None:
     end_with_parent(int(sys.argv[1]))
     order = json.load(sys.stdin)
     files = _fetch(order["folders"]) if order["folders"] else {}
-    words = [files.get(word, word) for word in order["words"]]
+    words = [_with_files(word, files, shlex.quote if order["isCommand"] else str) for word in order["words"]]
     os.environ.update({name: files[value] for name, value in os.environ.items() if value in files})
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.execvp(words[0], words)  # noqa: S606 - the run's own words, by its own user
+
+
+def _with_files(word: str, files: Mapping[str, str], written: Callable[[str], str]) -> str:
+    """The word with the files in the place of their folders, each path as it is `written` there."""
+    for folder, file in files.items():
+        word = re.sub(re.escape(written(folder)) + r"(?![\w/])", written(file).replace("\\", r"\\"), word)
+    return word
 
 
 def _fetch(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:

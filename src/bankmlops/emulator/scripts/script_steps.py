@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,18 @@ from bankmlops.emulator.pipelines.pipeline_graphs import find_existing_module
 from bankmlops.emulator.pipelines.pipeline_sources import find_existing_source
 from bankmlops.emulator.pipelines.pipeline_values import Values
 from bankmlops.emulator.scripts.script_data import DIRECT, MOUNT, Place, parse_outputs
+from bankmlops.emulator.scripts.script_files import check_data
 from bankmlops.emulator.scripts.script_request import REFERENCE, parse_script_request
 from bankmlops.emulator.state import Document
 from bankmlops.emulator.storage.dataflows import dataflow_of_files, dataflow_of_table, has_blocks
 from bankmlops.emulator.storage.datasets import save_dataset, saved_id
+from bankmlops.emulator.storage.datastores import DEFAULT_DATASTORE
 from bankmlops.errors import InvalidRequestError
 
 SCRIPTS = ("PythonScriptStep", "CommandStep")
 _PARAMETER = "1"
+_UNSAVED = "unsaved"
+_QUOTED = re.compile(r"""\A\Z|[\s'"\\]|[^$<>(]\(""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +49,17 @@ def parameters_of(node: Document, values: Values) -> dict[str, str | None]:
 def script_configuration(run: GraphRun, node: Document, module: Document) -> Document:
     """The run definition of a script step. Raises `InvalidRequestError` for what the emulator can't carry out."""
     base = json.loads(node.get("Runconfig") or "{}")
-    parameters = parameters_of(node, run.values)
     structure = module.get("StructuredInterface") or {}
+    parameters = {**_defaults(structure), **_set_ones(parameters_of(node, run.values))}
     target, command = parameters.get("Target"), parameters.get("Command")
-    arguments = [_argument(each, parameters) for each in structure.get("Arguments") or []]
+    word, value = (_shell_word, shlex.quote) if command else (str, str)
+    arguments = [_argument(each, parameters, word, value) for each in structure.get("Arguments") or []]
     if not target:
         raise InvalidRequestError(f"step {module.get('Name')!r} has no compute; give it a compute_target")
     configuration = {
         **base,
         "script": parameters.get("Script"),
-        "command": _line([command, *arguments]) if command else "",
+        "command": " ".join([_shell_word(command), *arguments]) if command else "",
         "target": target,
         "nodeCount": parameters.get("NodeCount") or base.get("nodeCount") or 1,
         "arguments": [] if command else arguments,
@@ -61,8 +67,18 @@ def script_configuration(run: GraphRun, node: Document, module: Document) -> Doc
         "data": {**(base.get("data") or {}), **dict(_inputs(run, node, structure))},
         "outputData": {**(base.get("outputData") or {}), **_outputs(node, structure)},
     }
-    parse_script_request(configuration)
+    check_data(run.workspace, parse_script_request(configuration))
     return configuration
+
+
+def with_saved_datasets(workspace: WorkspaceState, configuration: Document) -> Document:
+    """The run definition with the ids of the datasets that other steps' outputs are to be read as, which are kept from now on."""
+
+    def saved(entry: Document) -> Document:
+        unsaved = (entry.get("dataLocation") or {}).get(_UNSAVED)
+        return {**entry, "dataLocation": _dataset(save_dataset(workspace, *unsaved))} if unsaved else entry
+
+    return {**configuration, "data": {name: saved(entry) for name, entry in configuration["data"].items()}}
 
 
 def outputs_of(configuration: Document, run_id: str) -> dict[str, Place]:
@@ -70,28 +86,47 @@ def outputs_of(configuration: Document, run_id: str) -> dict[str, Place]:
     return {each.name: each.place for each in parse_outputs(configuration, run_id)}
 
 
-def _line(words: Iterable[str]) -> str:
-    """The words as a line for a shell, which the SDK has split into them; operators of the shell stay what they are."""
-    return " ".join(shlex.quote(word) if " " in word else word for word in words)
+def _shell_word(word: str) -> str:
+    """One of the words into which the SDK has split a line, for a shell again.
+
+    What can only have been quoted is quoted; operators, a final ";" too, variables and substitutions stay the shell's.
+    """
+    text, end = (word[:-1], ";") if len(word) > 1 and word.endswith(";") else (word, "")
+    return (shlex.quote(text) if _QUOTED.search(text) else text) + end
 
 
-def _argument(given: Document, parameters: Mapping[str, str | None]) -> str:
-    kind, value = str(given.get("ValueType")), str(given.get("Value"))
+def _defaults(structure: Document) -> dict[str, str]:
+    return _set_ones({each["Name"]: each.get("DefaultValue") for each in structure.get("Parameters") or []})
+
+
+def _set_ones(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in parameters.items() if value is not None}
+
+
+def _argument(given: Document, parameters: Mapping[str, str], word: Callable[[str], str], value: Callable[[str], str]) -> str:
+    """An argument, with what the client wrote and a parameter's value each written as it has to be there."""
+    kind, text = str(given.get("ValueType")), str(given.get("Value"))
     if kind == "Parameter":
-        return str(parameters.get(value))
+        return value(_required(parameters, text))
     if kind in ("Input", "Output"):
-        return f"${REFERENCE}{value}"
+        return f"${REFERENCE}{text}"
     if kind == "NestedList":
-        return "".join(_argument(each, parameters) for each in given.get("NestedArgumentList") or [])
-    return value
+        return "".join(_argument(each, parameters, word, value) for each in given.get("NestedArgumentList") or [])
+    return word(text)
 
 
-def _variables(structure: Document, parameters: Mapping[str, str | None]) -> dict[str, str]:
-    set_ones = [each for each in structure.get("Parameters") or [] if each.get("SetEnvironmentVariable")]
+def _variables(structure: Document, parameters: Mapping[str, str]) -> dict[str, str]:
     return {
-        str(each.get("EnvironmentVariableOverride") or each["Name"]): str(parameters.get(each["Name"], each.get("DefaultValue")))
-        for each in set_ones
+        str(each.get("EnvironmentVariableOverride") or each["Name"]): _required(parameters, each["Name"])
+        for each in structure.get("Parameters") or []
+        if each.get("SetEnvironmentVariable")
     }
+
+
+def _required(parameters: Mapping[str, str], name: str) -> str:
+    if name not in parameters:
+        raise InvalidRequestError(f"parameter {name!r} has no value: give it a default, or a value at submission")
+    return parameters[name]
 
 
 def _inputs(run: GraphRun, node: Document, structure: Document) -> Iterable[tuple[str, Document]]:
@@ -127,9 +162,8 @@ def _location(run: GraphRun, source: Document, mode: str, reading: str) -> Docum
     if mode == DIRECT:
         is_table = has_blocks(transformations) or has_blocks(reading)
         table = dataflow_of_table(run.workspace, place, transformations, reading) if is_table else ""
-        return _dataset(
-            save_dataset(run.workspace, "tabular" if table else "file", table or dataflow_of_files(run.workspace, place))
-        )
+        dataflow = table or dataflow_of_files(run.workspace, place)
+        return {**_dataset(_UNSAVED), _UNSAVED: ["tabular" if table else "file", dataflow]}
     return _path(place)
 
 
@@ -155,7 +189,7 @@ def _output_place(run: GraphRun, node_id: str, port: str) -> tuple[Place, str]:
     entry = _outputs(node, structure).get(port)
     if entry is None:
         setting = _setting(node, port)
-        return Place(setting.get("DataStoreName") or "", f"azureml/{run.run_ids[node_id]}/{port}"), ""
+        return Place(setting.get("DataStoreName") or DEFAULT_DATASTORE, f"azureml/{run.run_ids[node_id]}/{port}"), ""
     place = outputs_of({"outputData": {port: entry}}, run.run_ids[node_id])[port]
     return place, str(
         entry["additionalOptions"]["registrationOptions"]["datasetRegistrationOptions"]["additionalTransformation"] or ""

@@ -6,7 +6,8 @@ import base64
 import hashlib
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,7 +82,7 @@ class Incoming:
         return base64.b64encode(self.digest.digest()).decode()
 
     def discard(self) -> None:
-        """Forget it; harmless after it became a blob."""
+        """Forget it. Not for one that became a blob or a block: its file is theirs."""
         self.file.close()
         self.path.unlink(missing_ok=True)
 
@@ -117,17 +118,16 @@ class BlobStore:
 
     def put(self, name: BlobName, content: bytes, content_type: str = "application/octet-stream") -> Blob:
         """Store these bytes."""
-        incoming = self.receive()
-        incoming.write(content)
-        return self.keep(incoming, name, content_type)
+        with self._receiving() as incoming:
+            incoming.write(content)
+            return self.keep(incoming, name, content_type)
 
     def put_file(self, name: BlobName, path: Path, content_type: str = "application/octet-stream") -> Blob:
         """Store a copy of this file."""
-        incoming = self.receive()
-        with path.open("rb") as source:
+        with self._receiving() as incoming, path.open("rb") as source:
             while chunk := source.read(1 << 20):
                 incoming.write(chunk)
-        return self.keep(incoming, name, content_type)
+            return self.keep(incoming, name, content_type)
 
     def get(self, name: BlobName) -> Blob | None:
         """The blob, or None."""
@@ -178,12 +178,12 @@ class BlobStore:
         missing = [block for block in blocks if block not in staged]
         if missing:
             raise InvalidRequestError(f"blob {name.container}/{name.name}: block {missing[0]} of the list was never sent")
-        incoming = self.receive()
-        for block in blocks:
-            with (self._folder / staged[block]).open("rb") as source:
-                while chunk := source.read(1 << 20):
-                    incoming.write(chunk)
-        blob = self.keep(incoming, name, content_type)
+        with self._receiving() as incoming:
+            for block in blocks:
+                with (self._folder / staged[block]).open("rb") as source:
+                    while chunk := source.read(1 << 20):
+                        incoming.write(chunk)
+            blob = self.keep(incoming, name, content_type)
         self._store.execute("DELETE FROM blocks WHERE account = ? AND container = ? AND name = ?", _key(name))
         for file in staged.values():
             (self._folder / file).unlink(missing_ok=True)
@@ -193,6 +193,15 @@ class BlobStore:
         """Copy the blob's bytes to a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(blob.path, path))
+
+    @contextmanager
+    def _receiving(self) -> Iterator[Incoming]:
+        incoming = self.receive()
+        try:
+            yield incoming
+        except BaseException:
+            incoming.discard()
+            raise
 
     def _rows(self, name: BlobName) -> list[Blob]:
         rows = self._store.execute(f"{_SELECT} AND name = ?", _key(name))

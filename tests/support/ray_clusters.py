@@ -8,18 +8,25 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy
 import psutil
 import pytest
 
+from bankmlops.automl import ray_executor
+from bankmlops.automl.algorithms import algorithm_named
+from bankmlops.automl.executor import Executor
+from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask
 from support.waiting import wait_until
 
 FIRST, SECOND, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"  # Ray takes 127.0.0.1 for the machine's address on the network
 _PORTS = "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port"
 _STORE_BYTES = 100 << 20
+ROWS = 300
 
 
 @contextmanager
@@ -59,6 +66,33 @@ def add_machine(cluster: Any) -> Any:
 def trial_processes() -> list[psutil.Process]:
     """The processes of the cluster that are at work on a trial, which Ray names by what they do."""
     return [process for process in _descendants() if _title(process).startswith("ray::_perform")]
+
+
+def executor_on(address: str, folder: Path) -> Any:
+    """Ray's tasks on a small table of two classes."""
+    generator = numpy.random.default_rng(0)
+    matrix = generator.normal(size=(ROWS, 4)).astype(numpy.float32)
+    labels = (matrix[:, 0] + 0.5 * generator.normal(size=ROWS) > 0).astype(numpy.int64)
+    return ray_executor.ray_tasks(address, folder, (matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8)))
+
+
+def fit_task(name: str, fold: int = ALL_ROWS) -> FitTask:
+    """A fit that takes no time."""
+    learner = algorithm_named("LogisticRegression")
+    return FitTask(name, learner.name, learner.settle(learner.starts[0]), fold, seed=1, seconds=20.0)
+
+
+def endless_task(name: str) -> FitTask:
+    """Boosting that learns for as long as it may."""
+    parameters = {"n_estimators": 10**6, "learning_rate": 1e-7, "num_leaves": 31}
+    return replace(fit_task(name), algorithm="LightGBM", parameters=parameters, seconds=600.0)
+
+
+def next_ended(executor: Executor) -> tuple[FitTask, FitResult]:
+    """The task that ended next, and its result."""
+    ended = executor.next_ended(180.0)
+    assert ended is not None
+    return ended
 
 
 def _machine(address: str) -> dict[str, Any]:

@@ -14,19 +14,26 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy
 import psutil
 import pytest
 
 from bankmlops.automl import ray_executor
-from bankmlops.automl.algorithms import algorithm_named
-from bankmlops.automl.executor import Executor
-from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask, estimator_path, graph_path, read_result
+from bankmlops.automl.tasks import estimator_path, graph_path, read_result
 from bankmlops.datasets import synthesize
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.local.backend import LocalBackend
 from bankmlops.types import AutoMLConfig, ChildRun, DataSource, Engine, Run, RunStatus
-from support.ray_clusters import FIRST, add_machine, client_address, trial_processes, two_machines
+from support.ray_clusters import (
+    FIRST,
+    ROWS,
+    add_machine,
+    endless_task,
+    executor_on,
+    fit_task,
+    next_ended,
+    trial_processes,
+    two_machines,
+)
 from support.waiting import wait_until
 
 pytestmark = [
@@ -35,7 +42,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: bankmlops[ray]"),
 ]
 
-ROWS = 300
+SUPPORT = Path(__file__).parents[1] / "support"
 RUN_SECONDS = 400.0
 TRIALS = 5
 
@@ -117,40 +124,34 @@ def test_a_canceled_run_leaves_no_task(cluster: Any, backend: LocalBackend, conf
     wait_until(lambda: not trial_processes())
 
 
-def test_from_a_machine_outside_the_cluster(cluster: Any, tmp_path: Path) -> None:
+def test_from_a_machine_outside_the_cluster(tmp_path: Path) -> None:
     """Through Ray's client the same is true: a fit's result comes here, and a kill ends a process."""
     pytest.importorskip("grpc", reason="grpcio is not installed: ray[client]")
-    with _executor(client_address(cluster), tmp_path) as executor:
-        executor.submit(_task("all"))
-        task, result = _wait(executor)
-        assert (result.error, result.probabilities.shape) == ("", (ROWS, 2))
-        assert estimator_path(tmp_path, task).stat().st_size > 100
-        executor.submit(_endless("killed"))
-        wait_until(trial_processes, 120)
-        executor.kill(_endless("killed"))
-        wait_until(lambda: not trial_processes())
-    assert not _connected()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(SUPPORT.parent)}
+    words = [sys.executable, str(SUPPORT / "ray_client_script.py"), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_killed_task_is_not_heard_of_again(cluster: Any, tmp_path: Path) -> None:
     """Killing a task ends its process on the cluster, and the next is fitted and leaves its model here; then nothing is left."""
-    with _executor(cluster.address, tmp_path) as executor:
+    with executor_on(cluster.address, tmp_path) as executor:
         assert executor.slots == 2
-        executor.submit(_endless("killed"))
+        executor.submit(endless_task("killed"))
         wait_until(trial_processes, 120)
-        executor.kill(_endless("killed"))
+        executor.kill(endless_task("killed"))
         wait_until(lambda: not trial_processes())
         assert executor.running == 0
-        executor.submit(replace(_task("after"), threads=64))
-        task, result = _wait(executor)
+        executor.submit(replace(fit_task("after"), threads=64))
+        task, result = next_ended(executor)
         assert (task.name, result.error, result.probabilities.shape) == ("after", "", (ROWS, 2))
         assert min(path(tmp_path, task).stat().st_size for path in (estimator_path, graph_path)) > 100
         kept = read_result(tmp_path, task)
         assert kept is not None
         assert (kept.probabilities == result.probabilities).all()
-        executor.submit(replace(_task("refused", fold=0), parameters={"C": -1.0}))
-        assert "C" in _wait(executor)[1].error
-        executor.submit(_endless("left"))
+        executor.submit(replace(fit_task("refused", fold=0), parameters={"C": -1.0}))
+        assert "C" in next_ended(executor)[1].error
+        executor.submit(endless_task("left"))
         wait_until(trial_processes, 120)
     assert not _connected()
     wait_until(lambda: not trial_processes())
@@ -159,19 +160,19 @@ def test_a_killed_task_is_not_heard_of_again(cluster: Any, tmp_path: Path) -> No
 def test_a_lost_machine_costs_its_tasks_alone(cluster: Any, tmp_path: Path) -> None:
     """What was fitted on a machine that is gone has the error that says so; the others go on."""
     third = add_machine(cluster)
-    with _executor(cluster.address, tmp_path) as executor:
+    with executor_on(cluster.address, tmp_path) as executor:
         assert executor.slots == 3
-        tasks = [_endless(f"on machine {number}") for number in range(3)]
+        tasks = [endless_task(f"on machine {number}") for number in range(3)]
         for task in tasks:
             executor.submit(task)
         wait_until(lambda: len(trial_processes()) == 3, 120)
         cluster.remove_node(third, allow_graceful=False)
-        lost, result = _wait(executor)
+        lost, result = next_ended(executor)
         assert "its machine is gone" in result.error
         for task in tasks:
             executor.kill(task)
-        executor.submit(_task("after the loss"))
-        assert _wait(executor)[1].error == ""
+        executor.submit(fit_task("after the loss"))
+        assert next_ended(executor)[1].error == ""
         assert lost.name in {task.name for task in tasks}
 
 
@@ -181,7 +182,7 @@ def test_other_packages_on_a_machine(cluster: Any, tmp_path: Path, monkeypatch: 
     with pytest.raises(
         InvalidRequestError, match=r"machine 127\.0\.0\.\d of the Ray cluster has bankmlops .*, and this one 0 of"
     ):
-        _executor(cluster.address, tmp_path).__enter__()
+        executor_on(cluster.address, tmp_path).__enter__()
     assert not _connected()
 
 
@@ -189,14 +190,14 @@ def test_another_ray_on_the_cluster(cluster: Any, tmp_path: Path, monkeypatch: p
     """A cluster of another version of Ray is refused in a line that tells both."""
     monkeypatch.setattr("ray.__version__", "2.0.0")
     with pytest.raises(InvalidRequestError, match=r"needs the same Python and Ray as this machine: .*Ray: 2\.0\.0"):
-        _executor(cluster.address, tmp_path).__enter__()
+        executor_on(cluster.address, tmp_path).__enter__()
 
 
 def test_one_cluster_at_a_time(cluster: Any, tmp_path: Path) -> None:
     """A process that is connected to a cluster stays so, and is told."""
-    with _executor(cluster.address, tmp_path / "first"):
+    with executor_on(cluster.address, tmp_path / "first"):
         with pytest.raises(ConflictError, match="connected to a Ray cluster already"):
-            _executor(cluster.address, tmp_path / "second").__enter__()
+            executor_on(cluster.address, tmp_path / "second").__enter__()
         assert _connected()
 
 
@@ -224,34 +225,10 @@ def test_what_answers_is_no_cluster(tmp_path: Path) -> None:
     assert time.monotonic() - began < 60
 
 
-def _executor(address: str, folder: Path) -> Any:
-    generator = numpy.random.default_rng(0)
-    matrix = generator.normal(size=(ROWS, 4)).astype(numpy.float32)
-    labels = (matrix[:, 0] + 0.5 * generator.normal(size=ROWS) > 0).astype(numpy.int64)
-    return ray_executor.ray_tasks(address, folder, (matrix, labels, (numpy.arange(ROWS) % 3).astype(numpy.int8)))
-
-
 def _connected() -> bool:
     import ray  # seconds, which no collection of tests should take
 
     return bool(ray.is_initialized())
-
-
-def _task(name: str, fold: int = ALL_ROWS) -> FitTask:
-    learner = algorithm_named("LogisticRegression")
-    return FitTask(name, learner.name, learner.settle(learner.starts[0]), fold, seed=1, seconds=20.0)
-
-
-def _endless(name: str) -> FitTask:
-    """Boosting that learns for as long as it may."""
-    parameters = {"n_estimators": 10**6, "learning_rate": 1e-7, "num_leaves": 31}
-    return replace(_task(name), algorithm="LightGBM", parameters=parameters, seconds=600.0)
-
-
-def _wait(executor: Executor) -> tuple[FitTask, FitResult]:
-    ended = executor.next_ended(180.0)
-    assert ended is not None
-    return ended
 
 
 def _run_with_a_loss(

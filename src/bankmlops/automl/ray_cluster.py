@@ -22,6 +22,7 @@ AUTO = "auto"
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 JOIN_SECONDS = 120.0  # the client of a machine outside starts two processes on the cluster: half a minute on a busy one
 _REACH_SECONDS = 3.0
+_ATTEMPTS, _PAUSE_SECONDS = 3, 2.0
 _ADDRESS = re.compile(r"(?P<client>ray://)?(?P<host>[\w.-]{1,253}|\[[0-9a-fA-F:.]+\]):(?P<port>[1-9]\d{0,4})", re.ASCII)
 _SERVES = f"HOST:PORT, ray://HOST:PORT or {AUTO} would serve"
 
@@ -116,6 +117,17 @@ class _Joining(threading.Thread):
         self._address = address
 
     def run(self) -> None:
+        for attempt in range(_ATTEMPTS):
+            if attempt and self.abandoned.wait(_PAUSE_SECONDS):
+                break
+            self.error = self._attempt()
+            if not isinstance(self.error, ConnectionAbortedError):
+                break
+        if self.abandoned.is_set():
+            self._ray.shutdown()
+
+    def _attempt(self) -> Exception | None:
+        """An aborted one may be tried again: the process that Ray starts for a client is now and then lost as it begins."""
         try:
             self._ray.init(
                 self._address,
@@ -124,9 +136,8 @@ class _Joining(threading.Thread):
                 runtime_env={"env_vars": dict(ONE_THREAD)},
             )
         except Exception as error:  # of whatever kind: Ray names none, and the caller has to hear of it
-            self.error = error
-        if self.abandoned.is_set():
-            self._ray.shutdown()
+            return error
+        return None
 
 
 def _translated(error: Exception, address: str) -> BankMLOpsError:

@@ -18,6 +18,7 @@ from typing import Any
 from bankmlops.automl.executor import ONE_THREAD
 from bankmlops.errors import BackendUnavailableError, BankMLOpsError, ConflictError, InvalidRequestError
 
+_LOG = logging.getLogger(__name__)
 AUTO = "auto"
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 JOIN_SECONDS = 120.0  # the client of a machine outside starts two processes on the cluster: half a minute on a busy one
@@ -123,11 +124,12 @@ class _Joining(threading.Thread):
             self.error = self._attempt()
             if not isinstance(self.error, ConnectionAbortedError):
                 break
+            _LOG.warning("Ray aborted the start of a client, attempt %d of %d: %s", attempt + 1, _ATTEMPTS, one_line(self.error))
         if self.abandoned.is_set():
             self._ray.shutdown()
 
     def _attempt(self) -> Exception | None:
-        """An aborted one may be tried again: the process that Ray starts for a client is now and then lost as it begins."""
+        """One that Ray aborts may be tried again: its proxy can fail over the process that it starts for a client."""
         try:
             self._ray.init(
                 self._address,

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bankmlops.automl import validate_config
+from bankmlops.automl import ray_cluster, validate_config
 from bankmlops.automl.engines import reachable_address
 from bankmlops.automl.ray_cluster import check_reachable, resolve_address
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
@@ -98,3 +98,45 @@ def test_configurations(fields: dict[str, object], message: str) -> None:
     """What can't serve is refused before anything starts."""
     with pytest.raises(InvalidRequestError, match=message):
         validate_config(config(TABLE, **fields))
+
+
+class FakeRay:
+    """Ray at our border: `init` raises these errors, one a call, and then connects."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.calls = 0
+        self._errors = list(errors)
+
+    def init(self, *_: object, **__: object) -> None:
+        self.calls += 1
+        if self._errors:
+            raise self._errors.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "calls", "message"),
+    [
+        ([ConnectionAbortedError("gone")] * 2, 3, ""),
+        ([ConnectionAbortedError("gone")] * 9, 3, "could be joined at ray://h:1: gone"),
+        ([RuntimeError("refused")], 1, "could be joined at ray://h:1: refused"),
+    ],
+)
+def test_a_start_that_ray_aborts(
+    errors: list[Exception],
+    calls: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is tried three times, each loss is in the log, the last is told; no other error is tried again."""
+    monkeypatch.setattr(ray_cluster, "_PAUSE_SECONDS", 0.0)
+    ray = FakeRay(*errors)
+    if message:
+        with pytest.raises(BackendUnavailableError, match=message):
+            ray_cluster._join(ray, "ray://h:1")
+    else:
+        ray_cluster._join(ray, "ray://h:1")
+    assert ray.calls == calls
+    assert caplog.text.count("Ray aborted the start of a client") == sum(
+        isinstance(e, ConnectionAbortedError) for e in errors[:3]
+    )

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -57,13 +57,10 @@ class RequestRow(NamedTuple):
 
     def line(self) -> str:
         """A line of the service's log."""
-        error = f" error={json.dumps(self.error)}" if self.error else ""
-        level = "ERROR" if self.status >= 500 else "INFO"
-        return (
-            f"{written(self.timestamp)} {level} {self.method} {_bare(self.path)} {self.status} {self.duration_ms:.3f}ms "
-            f"rows={self.rows} bytes={self.request_bytes} key={self.key or '-'} model={self.model} "
-            f"request_id={self.request_id}{error}\n"
-        )
+        timestamp, request_id, _, method, path, status, rows, size, duration, _, key, model, error, _, _ = self
+        what, whose = _often(method, path, status, key, model)
+        end = f" error={json.dumps(error)}\n" if error else "\n"
+        return f"{written(timestamp)}{what}{duration:.3f}ms rows={rows} bytes={size}{whose}{request_id}{end}"
 
     def telemetry(self) -> str:
         """A line of `telemetry.jsonl`."""
@@ -165,8 +162,12 @@ def _piece_bytes(stream: IO[str]) -> int:
     return select.PIPE_BUF
 
 
-def _pieces(lines: Iterable[str], size: int) -> Iterator[str]:
+def _pieces(lines: Sequence[str], size: int) -> Iterator[str]:
     """Whole lines together, as many as fit into `size` bytes. All of it is ASCII."""
+    together = "".join(lines)
+    if together and len(together) <= size:
+        yield together
+        return
     piece: list[str] = []
     left = size
     for line in lines:
@@ -232,6 +233,13 @@ def _empty(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
+@lru_cache(maxsize=64)
+def _often(method: str, path: str, status: int, key: str, model: str) -> tuple[str, str]:
+    """What a line of the log has behind the time and behind the sizes, which it shares with many."""
+    level = "ERROR" if status >= 500 else "INFO"
+    return f" {level} {method} {_bare(path)} {status} ", f" key={key or '-'} model={model} request_id="
+
+
 @lru_cache(maxsize=16)
 def _bare(path: str) -> str:
     """A path that can't forge a second line or hide in one."""
@@ -245,9 +253,15 @@ def _context(traceparent: bytes) -> str:
 
 def written(timestamp: float) -> str:
     """Unix seconds as the log, telemetry and collected requests have them: RFC 3339, in milliseconds."""
-    return _written(int(timestamp * 1000))
+    return _in_milliseconds(int(timestamp * 1000))
 
 
 @lru_cache(maxsize=16)  # many requests arrive within one
-def _written(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds % 1000:03d}Z"
+def _in_milliseconds(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_in_seconds(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=16)  # it takes longer than all else of a line
+def _in_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -4,6 +4,9 @@ Two classes: beta calibration (Kull, Silva Filho and Flach, AISTATS 2017) that g
 label. With two numbers a and b, logit q = a log(2p) - b log(2 (1 - p)): rising in p, where neither is negative. More classes: a
 temperature (Guo, Pleiss, Sun and Weinberger, ICML 2017). Both are a logistic regression on logarithms with fixed coefficients,
 so they are exported as a meta learner is. One is taken only where it lowers the loss of rows that it was not fitted on.
+
+Where few rows are all answered right, the likeliest temperature is none at all: it is fitted to labels that are taken to be wrong
+once in as many rows (Platt, "Probabilistic outputs for support vector machines", 1999, does so with two classes).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from bankmlops.automl.stacking import MetaLearner, fixed_learner
 Array = numpy.ndarray[Any, Any]
 
 LOWEST, HIGHEST = 1e-6, 1 - 1e-6
-LEAST_ROWS = 200
+LEAST_ROWS = 100  # for each number that is fitted
 _TEMPERATURES = (0.2, 5.0)
 _SMALLEST = 1e-15
 
@@ -34,7 +37,8 @@ def calibrate_out_of_fold(probabilities: Array, labels: Array, folds: Array) -> 
 
     It has to lower the log loss by more than the standard error of what it changes.
     """
-    if len(labels) < LEAST_ROWS:
+    numbers = 2 if probabilities.shape[1] == 2 else 1
+    if len(labels) < LEAST_ROWS * numbers:
         return None
     answers = numpy.empty(probabilities.shape)
     for fold in numpy.unique(folds):
@@ -70,11 +74,12 @@ def _temperature(probabilities: Array, labels: Array) -> MetaLearner | None:
     from scipy.optimize import minimize_scalar
 
     logarithms = numpy.log(numpy.clip(probabilities, LOWEST, HIGHEST))
+    doubt = 1 / (len(labels) + 2)
 
     def loss(sharpness: float) -> float:
         scores = logarithms * sharpness
         scores -= scores.max(axis=1, keepdims=True)
-        of_truth = scores[numpy.arange(len(labels)), labels]
+        of_truth = scores[numpy.arange(len(labels)), labels] * (1 - doubt) + scores.mean(axis=1) * doubt
         return float((numpy.log(numpy.exp(scores).sum(axis=1)) - of_truth).mean())
 
     found = minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x

@@ -50,8 +50,20 @@ def test_what_is_calibrated_is_left_alone(classes: int) -> None:
     """Probabilities that are right already get no calibration, and neither do few rows."""
     told, labels = _labelled(classes, 1.0)
     assert calibrate_out_of_fold(told, labels, assign_folds(labels, 5, 0)) is None
-    told, labels = _labelled(classes, 3.0, rows=100)
+    told, labels = _labelled(classes, 3.0, rows=90)
     assert calibrate_out_of_fold(told, labels, assign_folds(labels, 5, 0)) is None
+
+
+def test_few_rows_that_are_all_right() -> None:
+    """They get a temperature that hesitates less, and not one that leaves no doubt at all."""
+    generator = numpy.random.default_rng(5)
+    labels = numpy.arange(142) % 3
+    told = numpy.full((142, 3), 0.1) + generator.random((142, 3)) * 0.1
+    told[numpy.arange(142), labels] = 0.7
+    told /= told.sum(axis=1, keepdims=True)
+    answers = calibrate_out_of_fold(told, labels, assign_folds(labels, 10, 0))
+    assert answers is not None
+    assert 0.02 > 1 - answers.max(axis=1).mean() > 0.002
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data),)
 export BANKMLOPS_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-automl-peers bench-contract bench-budget bench-scale bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
+.PHONY: help local-e2e azure-e2e mlflow-ui check test test-system image test-container test-faults soak bench-automl bench-automl-peers bench-contract bench-budget bench-scale bench-peers bench-scoring bench-batch bench-emulator bench-pipelines lock recording dist clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -66,10 +66,10 @@ test-faults: $(venv)/dev.stamp ## Kill, stop, fill, lock and cut off what pipeli
 soak: $(venv)/dev.stamp ## An hour (or SOAK_SECONDS) of good and bad traffic on the scoring service: nothing may grow
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(bin)/python -m pytest -q -s --timeout=0 tests/stress/test_soak.py $(ARGS)
 
-bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw
+bench-automl: $(venv)/dev.stamp ## AutoML's accuracy on rows that it never saw: four tables, three splits of each, 35 minutes; ARGS=--help says how to do less
 	$(bin)/python benchmarks/automl.py $(ARGS)
 
-bench-automl-peers: $(venv)/dev.stamp $(venv)-automl-peers/stamp ## The same beside AutoGluon and H2O, which get an environment of their own
+bench-automl-peers: $(venv)/dev.stamp $(venv)-automl-peers/stamp ## The same beside AutoGluon and H2O, which get an environment of their own: 50 minutes
 	tests/install-system-packages java
 	$(bin)/python benchmarks/automl.py --systems "bankmlops,flaml log_loss,autogluon,h2o" $(ARGS)
 
@@ -81,6 +81,8 @@ bench-budget: $(venv)/dev.stamp ## AutoML's score on untouched rows over the bud
 
 bench-scale: $(venv)/dev.stamp ## AutoML's time and memory over the rows
 	$(bin)/python benchmarks/scale.py $(ARGS)
+
+bench-peers: $(venv)-scoring-peers/stamp ## Install the model servers of others for bench-scoring, in an environment of their own
 
 bench-scoring: $(venv)/dev.stamp ## The scoring service against a plain ASGI app
 	$(bin)/python benchmarks/scoring.py $(ARGS)
@@ -122,7 +124,7 @@ $(venv)/dev.stamp: requirements/dev.txt pyproject.toml
 	@requirements/install.sh $(PYTHON) $(venv) dev
 	@touch $(venv)/local.stamp $@
 
-$(venv)-automl-peers/stamp: requirements/automl-peers.txt
+$(venv)-%-peers/stamp: requirements/%-peers.txt
 	@echo "Setting up $(@D) from $< (once; a minute or two) ..." >&2
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -21,12 +22,22 @@ import plain_app
 import psutil
 import raw_client
 
+import bankmlops
+
 OURS = "bankmlops"
 TWO_WORKERS = "bankmlops, two workers"
 PLAIN = "the same work in a plain ASGI app"
 FIXED = "the limit: uvicorn, a fixed answer"
 AZURE = "azureml-inference-server-http, model.pkl"
 AZURE_ONNX = "azureml-inference-server-http, the ONNX model"
+OTHERS = {
+    "bentoml": "BentoML, the ONNX model",
+    "litserve": "LitServe, the ONNX model",
+    "mlserver": "MLServer, the ONNX model",
+    "ray": "Ray Serve, the ONNX model",
+    "mlflow": "mlflow models serve, model.pkl",
+}
+OTHERS_PYTHON = Path(__file__).parent.parent / ".venv-scoring-peers" / "bin" / "python"
 SERVICE = ("-m", "bankmlops.scoring")
 UNLOGGED = (str(Path(__file__).with_name("unlogged_service.py")),)
 START_SECONDS = 120.0
@@ -57,11 +68,13 @@ Launch = Callable[[socket.socket], "subprocess.Popen[bytes]"]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """How a server is started on a bound socket, and what a request to it has in its head."""
+    """How a server is started on a bound socket, what a request to it has in its head, and its path and the name of its rows."""
 
     name: str
     launch: Launch
     headers: dict[str, str] = field(repr=False)
+    path: str = "/score"
+    rows: str = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,27 @@ def peers(bundle: Path, pickle: Path | None, folder: Path) -> list[Peer]:
         found += [_azure(AZURE, _PICKLE_SCRIPT, pickle, folder / "azure")] if pickle else []
         found.append(_azure(AZURE_ONNX, _ONNX_SCRIPT, bundle, folder / "azure-onnx"))
     return found
+
+
+def others(bundle: Path, pickle: Path | None, folder: Path) -> list[Peer]:
+    """The servers of `make bench-peers`, where it was called."""
+    models = {name: pickle if name == "mlflow" else bundle for name in OTHERS if OTHERS_PYTHON.exists()}
+    return [other(name, model, folder) for name, model in models.items() if model]
+
+
+def other(name: str, model: Path, folder: Path) -> Peer:
+    """One of `OTHERS`, in their own environment."""
+    program = Path(__file__).with_name("serving_peer.py")
+    environment = {"PYTHONPATH": str(Path(bankmlops.__file__).parent.parent)}
+
+    def launch(listener: socket.socket) -> subprocess.Popen[bytes]:
+        port = str(listener.getsockname()[1])
+        listener.close()
+        words = [str(OTHERS_PYTHON), str(program), name, str(model.absolute()), port, str(folder / name)]
+        return _popen(words, environment)
+
+    rows = {"path": "/invocations", "rows": "dataframe_records"} if name == "mlflow" else {}
+    return Peer(OTHERS[name], launch, {}, **rows)
 
 
 def ours(
@@ -174,14 +208,31 @@ def serving(peer: Peer, body: bytes) -> Iterator[Serving]:
     """The server from its start to its end; it has given a right answer to `body` when the block begins."""
     with socket.socket() as listener:
         listener.bind((raw_client.HOST, 0))
-        target = load.Target(listener.getsockname()[1], "/score", body, {"Content-Type": "application/json", **peer.headers})
+        headers = {"Content-Type": "application/json", **peer.headers}
+        asked = json.dumps({peer.rows: json.loads(body)["data"]}).encode()
+        target = load.Target(listener.getsockname()[1], peer.path, asked, headers)
         started = time.perf_counter()
         process = peer.launch(listener)
     try:
         answer = _first_answer(peer, target, process, started + START_SECONDS)
-        yield Serving(peer, target, process, time.perf_counter() - started, json.loads(json.loads(answer))["result"])
+        yield Serving(peer, target, process, time.perf_counter() - started, _labels(answer))
     finally:
         _end(process)
+
+
+def ask(target: load.Target) -> tuple[int, bytes]:
+    """One request on a connection of its own: status and body. Raises `OSError` or `HTTPException`."""
+    with closing(http.client.HTTPConnection(raw_client.HOST, target.port, timeout=START_SECONDS)) as connection:
+        connection.request("POST", target.path, target.body, dict(target.headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def _labels(answer: bytes) -> object:
+    """What a server says of the rows; Azure's wire has a JSON string that holds JSON."""
+    found = json.loads(answer)
+    found = json.loads(found) if isinstance(found, str) else found
+    return found["predictions" if "predictions" in found else "result"]
 
 
 def loaded(server: Serving, connections: int, seconds: int) -> dict[str, Any]:
@@ -193,10 +244,10 @@ def loaded(server: Serving, connections: int, seconds: int) -> dict[str, Any]:
 
 def _first_answer(peer: Peer, target: load.Target, process: subprocess.Popen[bytes], deadline: float) -> bytes:
     while time.perf_counter() < deadline and process.poll() is None:
-        with suppress(OSError), raw_client.Connection(target.port) as connection:
-            answer = connection.exchange(target.content())
-            if answer.status == 200:
-                return answer.body
+        with suppress(OSError, http.client.HTTPException):
+            status, content = ask(target)
+            if status == 200:
+                return content
         time.sleep(_POLL_SECONDS)
     raise SystemExit(f"{peer.name} did not answer within {START_SECONDS:.0f} s (exit code {process.poll()})")
 

@@ -18,27 +18,35 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Score = Callable[[bytes], bytes]
+Label = Callable[[Any], list[str]]
 _FIXED = b'"{\\"result\\":[\\"no\\",\\"no\\"]}"'
 
 
-def scored(bundle_folder: Path) -> Score:
-    """JSON, matrix, graph, labels, JSON in JSON."""
-    import pydantic_core  # here, so that `fixed` starts and weighs what a server alone does
-
-    from bankmlops.features import matrix_from_rows
+def labeller(bundle_folder: Path) -> Label:
+    """Matrix, graph, labels."""
+    from bankmlops.features import matrix_from_rows  # here, so that `fixed` starts and weighs what a server alone does
     from bankmlops.scoring.bundle import load_bundle, open_session
 
     bundle = load_bundle(bundle_folder)
     session = open_session(bundle)
 
-    def labels(probabilities: Any) -> list[str]:
+    def label(rows: Any) -> list[str]:
+        probabilities = session.run(["probabilities"], {"features": matrix_from_rows(bundle.specification, rows)})[0]
         if len(bundle.classes) == 2:
             return [bundle.classes[positive] for positive in (probabilities[:, 1] >= bundle.threshold).tolist()]
         return [bundle.classes[index] for index in probabilities.argmax(axis=1).tolist()]
 
+    return label
+
+
+def scored(bundle_folder: Path) -> Score:
+    """JSON, matrix, graph, labels, JSON in JSON."""
+    import pydantic_core
+
+    label = labeller(bundle_folder)
+
     def score(body: bytes) -> bytes:
-        matrix = matrix_from_rows(bundle.specification, pydantic_core.from_json(body)["data"])
-        result = {"result": labels(session.run(["probabilities"], {"features": matrix})[0])}
+        result = {"result": label(pydantic_core.from_json(body)["data"])}
         return pydantic_core.to_json(pydantic_core.to_json(result).decode())
 
     return score

@@ -3,7 +3,8 @@
 Every server runs with the same bundle (or the pickle that it was exported from), one worker each if not said otherwise; they take
 turns under the same load, so that ratios are of figures taken seconds apart. Prints medians over the rounds and ratios of ours to
 each, of requests a second and of processor time a request, and then what the service's own records cost. Nothing else should run
-on the machine meanwhile. As it is called without options it takes about four minutes.
+on the machine meanwhile. Called without options it takes about four minutes; where `make bench-peers` has installed other
+projects' servers, each of those is measured too, alone beside ours, a minute each.
 
     python benchmarks/scoring.py --rounds 5 --seconds 3 --out build/bench/scoring.json --write docs/performance.md
 """
@@ -26,7 +27,6 @@ import figures
 import load
 import peers
 import records
-from raw_client import Connection
 from small_model import train
 
 CONNECTIONS = (1, 8, 32)
@@ -49,6 +49,11 @@ def main() -> None:
         say(f"{manifest['algorithm']}; {options.starts} cold starts of each of {len(found)} servers")
         starts = {peer.name: _cold_starts(peer, body, options.starts) for peer in found}
         servers = _measure(found, body, options.rounds, options.seconds)
+        for peer in peers.others(bundle, pickle, Path(folder)):
+            say(f"{peer.name}, beside {peers.OURS}")
+            pair = _measure([found[0], peer], body, options.rounds, options.seconds)
+            servers[peer.name] = {**pair[peer.name], "beside": pair[peers.OURS]}
+            starts[peer.name] = [pair[peer.name]["cold_start_s"]]
         costs = records.measure(records.records(bundle, Path(folder) / "records"), body, options.record_rounds, say)
     for name, values in servers.items():
         values["cold_start_s"] = statistics.median(starts[name])
@@ -125,8 +130,8 @@ def _measure(found: Sequence[peers.Peer], body: bytes, rounds: int, seconds: int
                 say(f"round {turn + 1} of {rounds}: {count} connections")
                 for server in [*servers[first:], *servers[:first]]:
                     loads[server.peer.name][str(count)].append(peers.loaded(server, count, seconds))
-        memory = {server.peer.name: server.rss_mb() for server in servers}
-    return {name: {"rss_mb": memory[name], "connections": _medians(each), "loads": each} for name, each in loads.items()}
+        apart = {server.peer.name: {"rss_mb": server.rss_mb(), "cold_start_s": server.cold_start_s} for server in servers}
+    return {name: {**apart[name], "connections": _medians(each), "loads": each} for name, each in loads.items()}
 
 
 def _check_same_answers(servers: Sequence[peers.Serving]) -> None:
@@ -138,9 +143,8 @@ def _check_same_answers(servers: Sequence[peers.Serving]) -> None:
 
 
 def _warm_up(server: peers.Serving) -> None:
-    with Connection(server.target.port) as connection:
-        for _ in range(WARM_UP_REQUESTS):
-            connection.exchange(server.target.content())
+    for _ in range(WARM_UP_REQUESTS):
+        peers.ask(server.target)
 
 
 def _medians(loads: Mapping[str, Sequence[Figures]]) -> dict[str, Figures]:
@@ -154,10 +158,11 @@ def _medians(loads: Mapping[str, Sequence[Figures]]) -> dict[str, Figures]:
 
 def _ratios(servers: Mapping[str, Figures], name: str, figure: str) -> dict[str, float]:
     """Ours over theirs, round by round, and the median of that."""
+    beside = servers[name].get("beside", servers[peers.OURS])
     return {
         count: statistics.median(
             ours[figure] / theirs[figure]
-            for ours, theirs in zip(servers[peers.OURS]["loads"][count], servers[name]["loads"][count], strict=True)
+            for ours, theirs in zip(beside["loads"][count], servers[name]["loads"][count], strict=True)
         )
         for count in map(str, CONNECTIONS)
     }

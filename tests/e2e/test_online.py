@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,11 @@ import pytest
 from bankmlops import client
 from bankmlops.cli.application import run
 from bankmlops.connect import control_desk
-from bankmlops.errors import InvalidRequestError
+from bankmlops.datasets import synthesize_stream
+from bankmlops.errors import InvalidRequestError, NotFoundError
 from bankmlops.local.backend import LocalBackend
 from bankmlops.online.scores import POLICIES
-from bankmlops.types import DeploymentConfig, Endpoint, RunStatus, TokenScope
+from bankmlops.types import DeploymentConfig, Endpoint, RunStatus, StreamDrift, TokenScope
 from support.trained import train
 from support.waiting import wait_until
 
@@ -207,13 +210,27 @@ def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -
     assert online.command(*words, "--json") == 0
     assert json.loads(capsys.readouterr().out) == report
 
-    assert online.command("online", "promote", "bank", "--model", "bank", "--json") == 0
+    for _ in range(2):
+        assert online.command("online", "promote", "bank", "--model", "bank", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["version"] == "2"
     promoted = online.backend.get_model("bank")
     assert (promoted.version, promoted.run_id, promoted.aliases) == ("2", kept.id, ("champion",))
     online.backend.update_endpoint("bank-endpoint", promoted)
     key = online.backend.get_keys("bank-endpoint").primary
     answers = client.score(online.endpoint.scoring_uri, key, ROWS[:50])
     assert sum(answer == truth for answer, truth in zip(answers, TRUTH, strict=False)) >= 47
+
+    present = (*words[:6], "bank", *words[7:])
+    for other, code, message in (
+        (present, 4, "against bank:1, not against bank:2; --fresh begins anew, --model bank:1 goes on"),
+        ((*words[:5], *words[7:]), 4, "against bank:1, not against a model of its warm-up"),
+        ((*present, "--fresh", "--window", "7"), 2, "a window of 7 labels is too short"),
+        ((*words[:6], "nobody", *words[7:], "--fresh"), 3, "nobody"),
+    ):
+        assert online.command(*other) == code
+        assert message in capsys.readouterr().err
+        assert online.command("online", "status", "bank", "--json") == 0
+        assert json.loads(capsys.readouterr().out) == report
 
 
 def test_files_as_a_stream(online: Online, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,6 +245,7 @@ def test_files_as_a_stream(online: Online, capsys: pytest.CaptureFixture[str], m
     assert online.command(*words, "--retrain-every", "0", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert {score["policy"]: score["rows"] for score in report["scores"]} == dict.fromkeys(POLICIES, report["labels"] - 200)
+    assert report["champion"] == "bank:1"
     assert online.command("online", "status", "files", "--json") == 0
     assert json.loads(capsys.readouterr().out) == report
 
@@ -241,6 +259,53 @@ def test_files_as_a_stream(online: Online, capsys: pytest.CaptureFixture[str], m
     Path("labels.csv").write_text("request_id,time,y\nnobody,2026-01-01T00:00:00Z,yes\n")
     assert online.command(*words) == 2
     assert capsys.readouterr().err.count("request 'nobody' is no row of rows.csv") == 1
+
+
+def test_automl_now_and_then(
+    online: Online, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a model the champion is AutoML's of the warm-up, and AutoML runs anew on the newest labels; what was compared with
+    that makes a new model, once, and replaces none."""
+    monkeypatch.chdir(tmp_path)
+    synthesize_stream(Path("rows.csv"), Path("labels.csv"), 1000, 5, StreamDrift.SUDDEN, 20.0)
+    words = ("online", "run", "drift", "--rows", "rows.csv", "--labels", "labels.csv", "--warm-up", "300", "--synthetic")
+    assert online.command(*words, "--retrain-every", "400", "--window", "300", "--minutes", "0.05", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["champion"], len(report["retrained"])) == ("", 1)
+    runs = online.backend.list_runs({"online": "drift"})
+    assert [run.status for run in runs] == [RunStatus.COMPLETED] * 3
+    assert {run.id for run in runs} - {report["run_id"]} == set(_trained_by(online.folder / "workspace" / "online" / "drift"))
+    scores = {score["policy"]: score["log_loss"] for score in report["scores"]}
+    assert scores["periodic"] != scores["champion"]
+
+    for _ in range(2):
+        assert online.command("online", "promote", "drift", "--model", "drift", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["version"] == "1"
+    assert online.command("online", "promote", "drift", "--model", "bank") == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "compared with a model of its warm-up, and would replace bank:" in line
+    with pytest.raises(NotFoundError):
+        online.backend.get_model("drift", "2")
+
+
+def _trained_by(folder: Path) -> list[str]:
+    """The runs whose models answered for the champion and the periodic policy."""
+    return [json.loads(path.read_text())["run_id"] for path in folder.glob("periodic-*/run.json")]
+
+
+def test_kept_by_the_control_server(online: Online) -> None:
+    """What the endpoint collects after a first delivery has its label later, though its file was rotated away and none came."""
+    folder = online.folder / "workspace"
+    collected = folder / "endpoints" / "bank-endpoint" / "collected.jsonl"
+    online.post([online.outcome(0)])
+    before = collected.stat().st_size
+    client.score(online.endpoint.scoring_uri, online.backend.get_keys("bank-endpoint").primary, [ROWS[0]])
+    wait_until(lambda: collected.stat().st_size > before)
+    request = json.loads(collected.read_text().splitlines()[-1])["request_id"]
+    with closing(sqlite3.connect(folder / "feedback" / "bank-endpoint" / "feedback.db")) as connection:
+        wait_until(lambda: connection.execute("SELECT 1 FROM requests WHERE request_id = ?", (request,)).fetchone())
+    collected.unlink()
+    assert online.post([{"request_id": request, "label": TRUTH[0]}]).json()["stored"] == 1
 
 
 def test_drawn_in_mlflow(online: Online) -> None:

@@ -17,10 +17,11 @@ from bankmlops.cli.session import Session
 from bankmlops.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from bankmlops.online.loop import OnlineLoop
+    from bankmlops.online.loop import OnlineLoop, OnlineSettings
     from bankmlops.online.report import OnlineReport
     from bankmlops.online.stream import Stream
     from bankmlops.online.training import WindowTraining
+    from bankmlops.types import Model
 
 application = group("online", "Learn from labels that arrive late, beside the champion, and promote what is better.")
 
@@ -68,6 +69,13 @@ class Learning:
     minutes: Annotated[float, typer.Option("--minutes", help="The budget of each AutoML run, in minutes.")] = 0.5
     seed: Annotated[int, typer.Option("--seed", min=0, help="The challenger's random seed.")] = 42
 
+    def settings(self, model: Model | None) -> OnlineSettings:
+        """For the loop; `model` is the champion."""
+        from bankmlops.online.loop import OnlineSettings
+
+        champion = f"{model.name}:{model.version}" if model else ""
+        return OnlineSettings(self.warm_up, self.retrain_every, self.window, self.seed, champion)
+
 
 @command(
     application,
@@ -84,17 +92,23 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run of this name.")] = False,
 ) -> None:
     """Predict, score and learn a stream, by a champion, by AutoML now and then, and online; one that was ended goes on."""
+    from bankmlops.online.loop import OnlineLoop, check_start
+    from bankmlops.online.promotion import keep
     from bankmlops.online.report import alone
 
     began = time.monotonic()
     stream, folder = source.read(session), _folder(session, name)
+    model = registered_model(session.backend, learning.model) if learning.model else None
+    settings = learning.settings(model)
     with alone(folder):
+        champion = _bundle(session, model, folder) if model else None
         if fresh:
-            _forget(folder)
+            check_start(stream, settings, champion)
+            _forget(folder, champion)
         training = _training(session, name, stream, learning, synthetic=synthetic)
-        loop = _loop(session, stream, learning, folder, training)
+        loop = OnlineLoop(stream, settings, folder, training, champion)
         _follow(loop, name)
-        report = _kept(session, name, folder, loop, training, time.monotonic() - began)
+        report = keep(loop, training, folder, time.monotonic() - began)
     session.show(report, _draw)
 
 
@@ -110,17 +124,17 @@ def status(session: Session, name: Name) -> None:
 def promote(
     session: Session,
     name: Name,
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The model to make a new version of.")],
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The champion, which gets a new version, or a new name.")],
     minimum_score: Annotated[
         float | None, typer.Option("--minimum-score", help="Register nothing whose AUC_weighted is lower.")
     ] = None,
 ) -> None:
-    """Register the challenger, if it is better than the champion by more than chance and its export repeats it."""
-    from bankmlops.online.report import check_gate, read_report
+    """Register the challenger, if it is better than the model's newest version by more than chance and its export repeats it."""
+    from bankmlops.online.gate import promote as promoted
+    from bankmlops.online.report import read_report
 
     report = read_report(_folder(session, name))
-    check_gate(report, minimum_score)
-    session.show(session.backend.register_model(report.run_id, model), draw_model)
+    session.show(promoted(session.backend, report, model, minimum_score), draw_model)
 
 
 def _folder(session: Session, name: str) -> Path:
@@ -130,11 +144,12 @@ def _folder(session: Session, name: str) -> Path:
     return session.settings.workspace / "online" / name
 
 
-def _forget(folder: Path) -> None:
+def _forget(folder: Path, champion: Path | None) -> None:
+    """Remove all but what this process needs."""
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and path != champion:
             shutil.rmtree(path)
-        elif path.name != ".lock":
+        elif path.is_file() and path.name != ".lock":
             path.unlink()
 
 
@@ -161,18 +176,12 @@ def _training(session: Session, name: str, stream: Stream, learning: Learning, *
     return WindowTraining(session.backend, name, stream.label_column, learning.minutes, synthetic, on_run)
 
 
-def _loop(session: Session, stream: Stream, learning: Learning, folder: Path, training: WindowTraining) -> OnlineLoop:
-    from bankmlops.online.loop import OnlineLoop, OnlineSettings
+def _bundle(session: Session, model: Model, folder: Path) -> Path:
     from bankmlops.online.training import fetch_bundle
 
-    settings = OnlineSettings(learning.warm_up, learning.retrain_every, learning.window, learning.seed)
-    champion = None
-    if learning.model:
-        model = registered_model(session.backend, learning.model)
-        champion = folder / f"champion-{model.name}-{model.version}"
-        champion.mkdir(exist_ok=True)
-        fetch_bundle(session.backend, model.run_id, champion)
-    return OnlineLoop(stream, settings, folder, training, champion)
+    bundle = folder / f"champion-{model.name}-{model.version}"
+    bundle.mkdir(exist_ok=True)
+    return fetch_bundle(session.backend, model.run_id, bundle)
 
 
 def _follow(loop: OnlineLoop, name: str) -> None:
@@ -182,28 +191,11 @@ def _follow(loop: OnlineLoop, name: str) -> None:
         loop.run(on_progress)
 
 
-def _kept(session: Session, name: str, folder: Path, loop: OnlineLoop, training: WindowTraining, seconds: float) -> OnlineReport:
-    """The report, with the run that keeps the challenger: a new one where the stream has gone on since the last."""
-    from bankmlops.online.promotion import report_of, trained_model
-    from bankmlops.online.report import last_report, write_report
-
-    before = last_report(folder)
-    if before and before.fingerprint == loop.fingerprint:
-        return before
-    window = loop.newest_window()
-    config = training.config(training.register(window, folder))
-    outputs = folder / "outputs"
-    shutil.rmtree(outputs, ignore_errors=True)
-    run = session.backend.record_run(trained_model(loop, config, outputs, seconds))
-    report = report_of(name, loop, run.id)
-    write_report(folder, report)
-    return report
-
-
 def _draw(report: OnlineReport) -> Any:
     from rich.console import Group
 
     from bankmlops.cli.tables import table
+    from bankmlops.online.report import OWN_CHAMPION
 
     columns = [
         ("policy", lambda each: each.policy),
@@ -217,5 +209,6 @@ def _draw(report: OnlineReport) -> Any:
     return Group(
         table(report.scores, columns),
         f"log loss on the newest {found.rows:,} labels: {found.challenger:.4f}, the champion's {found.champion:.4f}; {verdict}",
+        f"the champion is {report.champion or OWN_CHAMPION}",
         f"AutoML ran anew {len(report.retrained)} times; the challenger is run {report.run_id}",
     )

@@ -1,14 +1,15 @@
 """The loop: predict rows as they come, score and learn their labels as these arrive, and let three policies do it side by side.
 
 The champion stays as it is; the periodic policy is trained anew on the newest labels now and then; the challenger takes every
-label. A row is predicted by what each had learnt from labels that had arrived by then.
+label. A row is predicted by what each had learnt from labels that had arrived by then; its own label is learnt after that, also
+where both have the same time.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
 from bankmlops.online.checkpoint import Checkpoint, load, save
 from bankmlops.online.learner import OnlineLearner
+from bankmlops.online.report import OWN_CHAMPION
 from bankmlops.online.scores import CHALLENGER, CHAMPION, PERIODIC, POLICIES
 from bankmlops.online.served import ServedModel
 from bankmlops.online.stream import Columns, Stream
@@ -38,12 +40,14 @@ _CHECKPOINT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True)
 class OnlineSettings:
     """The first `warm_up` labels start every policy and are not scored; `window` labels are what a retraining takes, each time
-    that `retrain_every` more have arrived (0: never)."""
+    that `retrain_every` more have arrived (0: never). `champion` is the NAME:VERSION of the model to beat; "" is one of the
+    warm-up."""
 
     warm_up: int = 3000
     retrain_every: int = 5000
     window: int = 5000
     seed: int = 42
+    champion: str = ""
 
 
 class OnlineLoop:
@@ -52,19 +56,18 @@ class OnlineLoop:
     def __init__(
         self, stream: Stream, settings: OnlineSettings, folder: Path, retrain: Retrain, champion: Path | None = None
     ) -> None:
-        """`champion` is the bundle of the model to beat, which the periodic policy starts from as well; without one it is what
-        `retrain` makes of the warm-up rows.
+        """`champion` is the bundle of the model to beat, `settings.champion`, which the periodic policy starts from as well;
+        without one it is what `retrain` makes of the warm-up rows.
 
         Raises `InvalidRequestError` for a stream or settings that can't serve, and `ConflictError` where the folder holds another
-        stream's work.
+        stream's work, or that against another champion.
         """
-        _check(stream, settings)
+        self.specification = check_start(stream, settings, champion)
         self.stream = stream
         self.settings = settings
         self._folder = folder
         self._retrain = retrain
         self._order = stream.arrival_order
-        self.specification = self._specification()
         self._at = self._resumed() or self._begun(champion)
         self._learner = OnlineLearner.from_state(self._at.learner)
         self._champion = ServedModel(folder / self._at.champion)
@@ -115,8 +118,7 @@ class OnlineLoop:
         total = self.stream.rows
         while self._at.row < total:
             self._predict(min(self._at.row + BLOCK_ROWS, total))
-            clock = self.stream.times[self._at.row - 1]
-            self._learn(int(numpy.searchsorted(self.stream.arrivals[self._order], clock, side="right")))
+            self._learn(self._due())
             on_progress(self._at.row, total)
             self._save_now_and_then()
         while self._at.learnt < len(self._order):
@@ -136,6 +138,13 @@ class OnlineLoop:
         for number, policy in enumerate(POLICIES):
             self._at.predictions[number, rows] = answers[policy]
         self._at.row = end
+
+    def _due(self) -> int:
+        """How many labels had arrived by the last predicted row, none of them that of a row which is still to be predicted."""
+        clock = self.stream.times[self._at.row - 1]
+        arrived = int(numpy.searchsorted(self.stream.arrivals[self._order], clock, side="right"))
+        ahead = numpy.flatnonzero(self._order[self._at.learnt : arrived] >= self._at.row)
+        return self._at.learnt + int(ahead[0]) if ahead.size else arrived
 
     def _learn(self, end: int) -> None:
         """Take the labels up to number `end` in their order of arrival; those of the warm-up were taken before."""
@@ -164,14 +173,6 @@ class OnlineLoop:
         self._at.learner = self._learner.state()
         save(self._folder, self._at)
         self._saved = time.monotonic()
-
-    def _specification(self) -> FeatureSpecification:
-        """Learnt from the warm-up rows."""
-        specification = fit(self.stream.take(self._order[: self.settings.warm_up]), self.stream.label_column)
-        if len(specification.classes) != 2:
-            found = ", ".join(specification.classes[:10])
-            raise InvalidRequestError(f"the first {self.settings.warm_up:,} labels have the classes {found}; two would serve")
-        return specification
 
     def _begun(self, champion: Path | None) -> Checkpoint:
         warm_up = self._order[: self.settings.warm_up]
@@ -205,15 +206,41 @@ class OnlineLoop:
             return None
         rows = found.predictions.shape[1]
         if found.settings != self._settings or found.fingerprint != self.stream.fingerprint(min(rows, self.stream.rows)):
-            raise ConflictError(f"{self._folder} holds the work on another stream or with other settings; --fresh begins anew")
+            raise ConflictError(f"{self._folder} holds the work {self._difference(json.loads(found.settings))}")
         added = numpy.full((len(POLICIES), self.stream.rows - rows), numpy.nan)
         found.predictions = numpy.concatenate([found.predictions, added], axis=1)
         found.fingerprint = self.stream.fingerprint(self.stream.rows)
         return found
 
+    def _difference(self, before: Mapping[str, object]) -> str:
+        """What other work that was, and what would serve."""
+        now = asdict(self.settings)
+        if [name for name in now if before.get(name) != now[name]] != ["champion"] or "champion" not in before:
+            return "on another stream or with other settings; --fresh begins anew"
+        goes_on = f"--model {before['champion']}" if before["champion"] else "leaving out --model"
+        return (
+            f"against {before['champion'] or OWN_CHAMPION}, not against {now['champion'] or OWN_CHAMPION}; --fresh begins anew, "
+            f"{goes_on} goes on with it"
+        )
+
     @property
     def _settings(self) -> str:
         return json.dumps(asdict(self.settings), sort_keys=True)
+
+
+def check_start(stream: Stream, settings: OnlineSettings, champion: Path | None = None) -> FeatureSpecification:
+    """The features, learnt from the warm-up rows; `champion` is a bundle.
+
+    Raises `InvalidRequestError` for a stream, settings or a champion that can't serve.
+    """
+    _check(stream, settings)
+    specification = fit(stream.take(stream.arrival_order[: settings.warm_up]), stream.label_column)
+    if len(specification.classes) != 2:
+        found = ", ".join(specification.classes[:10])
+        raise InvalidRequestError(f"the first {settings.warm_up:,} labels have the classes {found}; two would serve")
+    if champion:
+        _check_classes(ServedModel(champion), specification)
+    return specification
 
 
 def _check(stream: Stream, settings: OnlineSettings) -> None:

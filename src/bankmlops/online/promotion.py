@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +24,9 @@ from bankmlops.features.profile import profile_of
 from bankmlops.online.curve_chart import write_curve_chart
 from bankmlops.online.learner import OnlineLearner
 from bankmlops.online.loop import OnlineLoop
-from bankmlops.online.report import OnlineReport
+from bankmlops.online.report import OnlineReport, last_report, write_report
 from bankmlops.online.scores import CHALLENGER, CHAMPION, POLICIES, Comparison, PolicyScore, compare, curves, score
+from bankmlops.online.training import WindowTraining
 from bankmlops.types import AutoMLConfig, TrainedModel
 
 Array = numpy.ndarray[Any, Any]
@@ -59,7 +61,25 @@ def report_of(name: str, loop: OnlineLoop, run_id: str) -> OnlineReport:
         comparison=comparison_of(loop),
         run_id=run_id,
         fingerprint=loop.fingerprint,
+        champion=loop.settings.champion,
     )
+
+
+def keep(loop: OnlineLoop, training: WindowTraining, folder: Path, seconds: float) -> OnlineReport:
+    """The report in the folder, with the run that keeps the challenger: a new one where the stream has gone on since the last.
+
+    `training` says in which backend and under which name; `seconds` is how long the loop has taken.
+    """
+    before = last_report(folder)
+    if before and before.fingerprint == loop.fingerprint:
+        return before
+    config = training.config(training.register(loop.newest_window(), folder))
+    outputs = folder / "outputs"
+    shutil.rmtree(outputs, ignore_errors=True)
+    run = training.backend.record_run(trained_model(loop, config, outputs, seconds))
+    report = report_of(training.name, loop, run.id)
+    write_report(folder, report)
+    return report
 
 
 def trained_model(loop: OnlineLoop, config: AutoMLConfig, outputs: Path, seconds: float) -> TrainedModel:

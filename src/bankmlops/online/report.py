@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError, RunFailedError
-from bankmlops.online.scores import CHALLENGER, Comparison, PolicyScore
+from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
+from bankmlops.online.scores import Comparison, PolicyScore
 
 FILE = "report.json"
+OWN_CHAMPION = "a model of its warm-up"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
@@ -24,6 +25,7 @@ class OnlineReport:
     """The policies' scores, the challenger against the champion on the newest labels, and the run that keeps the challenger.
 
     `rows` of the stream were predicted, `labels` have arrived; the periodic policy had new models after the labels `retrained`.
+    `champion` is a NAME:VERSION, "" where it was trained on the warm-up.
     """
 
     name: str
@@ -34,6 +36,7 @@ class OnlineReport:
     comparison: Comparison
     run_id: str = ""
     fingerprint: str = ""
+    champion: str = ""
 
 
 @contextmanager
@@ -76,22 +79,6 @@ def check_name(name: str) -> None:
     """Raise `InvalidRequestError` where no folder and no experiment can be called so."""
     if not _NAME.fullmatch(name):
         raise InvalidRequestError(f"online run name {name!r}: letters, digits, - and _, at most 60, would serve")
-
-
-def check_gate(report: OnlineReport, minimum_score: float | None = None) -> None:
-    """Raise `RunFailedError` where the challenger is no better than the champion, or by so little that it may be chance.
-
-    `minimum_score` is of its AUC_weighted, over all that was scored.
-    """
-    found = report.comparison
-    ranks = next(score.AUC_weighted for score in report.scores if score.policy == CHALLENGER)
-    if minimum_score is not None and not ranks >= minimum_score:
-        raise RunFailedError(f"AUC_weighted is {ranks:.4f}, below the gate of {minimum_score:g}: no model was registered")
-    if not found.is_better:
-        raise RunFailedError(
-            f"on the newest {found.rows:,} labels the challenger's log loss is {found.challenger:.4f} and the champion's "
-            f"{found.champion:.4f}, which may be chance (at least {found.at_least:+.4f} better): no model was registered"
-        )
 
 
 def _report(document: dict[str, Any]) -> OnlineReport:

@@ -13,6 +13,7 @@ Array = numpy.ndarray[Any, Any]
 
 CHAMPION, PERIODIC, CHALLENGER = POLICIES = ("champion", "periodic", "challenger")
 SMALLEST_PROBABILITY = 1e-6
+LEAST_ROWS = 100  # fewer rows' losses are too uneven for the interval to hold
 _TWO_SIDED = 0.9  # the interval of 90 % whose lower end is that of a one-sided one of 95 %
 
 
@@ -31,7 +32,8 @@ class PolicyScore:
 class Comparison:
     """By how much the challenger's log loss was below the champion's over the newest `rows` labels.
 
-    `at_least` is the lower end of the difference's one-sided confidence interval of 95 %; what is above 0 was no chance.
+    `at_least` is the lower end of the difference's one-sided confidence interval of 95 %; what is above 0 on `LEAST_ROWS` or more
+    was no chance.
     """
 
     rows: int
@@ -43,7 +45,7 @@ class Comparison:
     @property
     def is_better(self) -> bool:
         """Whether the challenger may take over."""
-        return self.at_least > 0
+        return self.rows >= LEAST_ROWS and self.at_least > 0
 
 
 def losses(labels: Array, probabilities: Array) -> Array:

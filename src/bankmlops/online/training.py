@@ -14,11 +14,10 @@ from bankmlops.backend import Backend
 from bankmlops.datasets.whole_files import whole_file, write_errors
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.online.stream import Columns
-from bankmlops.runs import started, wait
+from bankmlops.runs import GRACE_SECONDS, started, wait
 from bankmlops.types import AutoMLConfig, Dataset, DataSource, Run, RunStatus
 
 PRIMARY_METRIC = "AUC_weighted"
-_GRACE_SECONDS = 900.0
 _BUNDLE = "outputs/bundle"
 _FILES = ("features.json", "model.onnx")
 _RUN = "run.json"
@@ -71,7 +70,7 @@ class WindowTraining:
 
     def _train(self, dataset: Dataset) -> str:
         with started(lambda: self.backend.submit_automl(self.config(dataset)).id, self.backend.cancel_run) as run_id:
-            seconds = self.minutes * 60 + _GRACE_SECONDS
+            seconds = self.minutes * 60 + GRACE_SECONDS
             run = wait(self.backend.get_run, run_id, timeout_seconds=seconds, on_change=self.on_run)
         if run.status is not RunStatus.COMPLETED:
             raise RunFailedError(f"run {run.id} on the newest labels ended {run.status}: {run.error or 'no reason given'}")

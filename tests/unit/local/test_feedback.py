@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +18,17 @@ import pytest
 
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from bankmlops.local.feedback import feedback as room
+from bankmlops.local.feedback import keeping
 from bankmlops.local.feedback import store as feedback_store
 from bankmlops.local.feedback.feedback import Feedback
+from bankmlops.local.feedback.keeping import Keeper
 from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.training.models import Models
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.scoring.collector import Collected
 from bankmlops.types import Model, Outcome, OutcomeReceipt
-from support.bundles import write_bundle
+from support.bundles import specification, write_bundle
+from support.waiting import wait_until
 
 MODEL = "bank:1"
 
@@ -107,9 +113,31 @@ def test_a_label_counts_once(served: Served, feedback: Feedback) -> None:
 
 
 @pytest.mark.parametrize(
+    ("classes", "written", "stored"),
+    [
+        (("01", "02", "A"), ("01", "02"), ("01", "02")),
+        (("1", "2"), ("01", "2.0"), ("1", "2")),
+        (("0", "1"), ("1,0", " 0"), ("1", "0")),
+        (("False", "True"), ("true", "FALSE"), ("True", "False")),
+        (("1", "A"), ("01", "A"), (None, "A")),
+        (("no", "yes"), ("Yes", "no"), (None, "no")),
+    ],
+)
+def test_labels_as_they_are_written(
+    served: Served, feedback: Feedback, classes: tuple[str, ...], written: tuple[str, str], stored: tuple[str | None, str | None]
+) -> None:
+    """A number or a truth is the class that training made of it, however it is spelled; a text is the class that it is."""
+    (served.bundle(Model("bank", "1", "run")) / "features.json").write_text(replace(specification(), classes=classes).to_json())
+    served.collect(0, 2)
+    receipt = _sent(feedback, *(Outcome(f"id-{number}", label) for number, label in enumerate(written)))
+    assert receipt.refused == stored.count(None)
+    assert [each.label for each in feedback.labelled("bank-endpoint")] == [label for label in stored if label]
+
+
+@pytest.mark.parametrize(
     ("outcome", "kind", "message"),
     [
-        (Outcome("id-9", "yes"), "NotFound", "has collected no such row"),
+        (Outcome("id-9", "yes"), "NotFound", "has collected no such row, or it was rotated away; `bankmlops up` keeps all"),
         (Outcome("id-0", "yes", 2), "NotFound", "row 2"),
         (Outcome("id-0", "maybe"), "BadRequest", "'maybe' is none of no, yes"),
         (Outcome("id-0", "yes", -1), "BadRequest", "1 to 100 characters"),
@@ -165,6 +193,50 @@ def test_files_that_rotate_and_grow(served: Served, feedback: Feedback) -> None:
     assert _sent(feedback, Outcome("id-2", "yes", 1)).stored == 1
     (served.folder / "collected.1.jsonl").unlink()
     assert _sent(feedback, Outcome("id-1", "yes"), Outcome("id-3", "no")).stored == 1
+
+
+@pytest.fixture
+def endpoint_folder(served: Served, tmp_path: Path) -> Path:
+    """Where the workspace has what the endpoint collects."""
+    served.folder = LocalWorkspace(tmp_path / "workspace").folder_of("endpoints", "bank-endpoint")
+    return served.folder
+
+
+def test_kept_before_it_is_rotated_away(
+    served: Served, feedback: Feedback, tmp_path: Path, endpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first delivery on, what is collected is kept now and then, also where no label comes until its file is gone."""
+    monkeypatch.setattr(keeping, "_SECONDS", 0.01)
+    leaving = threading.Event()
+    keeper = threading.Thread(target=Keeper(LocalWorkspace(tmp_path / "workspace")).run, args=(leaving,))
+    keeper.start()
+    try:
+        served.collect(0, 1)
+        _sent(feedback, Outcome("id-0", "no"))
+        served.collect(1, 1)
+        with sqlite3.connect(tmp_path / "workspace" / "feedback" / "bank-endpoint" / "feedback.db") as connection:
+            wait_until(lambda: connection.execute("SELECT 1 FROM requests WHERE request_id = 'id-1'").fetchone(), 10)
+        connection.close()
+        (endpoint_folder / "collected.jsonl").unlink()
+        assert _sent(feedback, Outcome("id-1", "yes", 1)).stored == 1
+    finally:
+        leaving.set()
+        keeper.join(10)
+
+
+def test_kept_for_labels_alone(served: Served, feedback: Feedback, tmp_path: Path, endpoint_folder: Path) -> None:
+    """Of an endpoint that no label came for nothing is copied; a store that is damaged keeps the others from nothing."""
+    served.collect(0, 1)
+    keeper = Keeper(LocalWorkspace(tmp_path / "workspace"))
+    assert keeper.look()
+    assert not (tmp_path / "workspace" / "feedback").exists()
+    _sent(feedback, Outcome("id-0", "no"))
+    damaged = LocalWorkspace(tmp_path / "workspace").folder_of("feedback", "a-damaged-one") / "feedback.db"
+    damaged.write_bytes(b"no database" * 1000)
+    served.collect(1, 1)
+    assert not keeper.look()
+    (endpoint_folder / "collected.jsonl").unlink()
+    assert _sent(feedback, Outcome("id-1", "no")).stored == 1
 
 
 def test_an_unknown_endpoint(feedback: Feedback) -> None:

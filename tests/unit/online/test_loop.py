@@ -20,11 +20,11 @@ from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.features import matrix_from_columns
 from bankmlops.online import loop as room
 from bankmlops.online.checkpoint import FILE
+from bankmlops.online.gate import check_gate
 from bankmlops.online.loop import OnlineLoop, OnlineSettings
 from bankmlops.online.promotion import report_of, scores_of, trained_model
-from bankmlops.online.report import check_gate
 from bankmlops.online.scores import CHALLENGER, CHAMPION, PERIODIC
-from bankmlops.online.stream import Stream, read_stream, stream_of
+from bankmlops.online.stream import NEVER, Stream, read_stream, stream_of
 from bankmlops.types import AutoMLConfig, Dataset, LabelledRow, StreamDrift
 from support.quick_bundle import train_quickly
 
@@ -38,6 +38,10 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Stream:
     folder = tmp_path_factory.mktemp("stream")
     synthesize_stream(folder / "s.csv", folder / "s.labels.csv", 4000, 5, StreamDrift.SUDDEN, 60.0)
     return read_stream(folder / "s.csv", folder / "s.labels.csv")
+
+
+def _coarse(arrivals: Any, resolution: int) -> Any:
+    return numpy.where(arrivals == NEVER, NEVER, arrivals // resolution)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +61,11 @@ def test_policies_on_a_sudden_drift(ended: OnlineLoop, stream: Stream) -> None:
     assert len(ended.retrained) == 3
 
 
-def test_a_row_is_tested_before_it_trains(stream: Stream, tmp_path: Path) -> None:
-    """Labels that had not arrived when a row was predicted can't have changed what was said of it."""
+@pytest.mark.parametrize("resolution", [1, 24 * 60 * 60 * 1000], ids=["minutes", "days"])
+def test_a_row_is_tested_before_it_trains(stream: Stream, tmp_path: Path, resolution: int) -> None:
+    """Labels that had not arrived when a row was predicted can't have changed what was said of it, nor can those of later rows
+    that have the same time: where times are days, a row's own label may arrive at its time."""
+    stream = replace(stream, times=stream.times // resolution, arrivals=_coarse(stream.arrivals, resolution))
     middle = 2000
     late = numpy.arange(stream.rows) >= middle
     flipped = numpy.where(late, numpy.where(stream.labels == "yes", "no", "yes"), stream.labels).astype(object)
@@ -166,6 +173,22 @@ def test_an_endpoint_goes_on(tmp_path: Path) -> None:
         OnlineLoop(stream_of(_labelled(range(2, 1002)), "y"), settings, tmp_path, train_quickly)
     with pytest.raises(ConflictError, match="--fresh"):
         OnlineLoop(second.stream, replace(settings, seed=9), tmp_path, train_quickly)
+
+
+def test_against_another_champion(stream: Stream, tmp_path: Path) -> None:
+    """Work against one champion does not go on against another, nor against none; what would serve is said."""
+    bundle = train_quickly(stream.take(slice(0, 500)), tmp_path / "bundle")
+    settings = replace(SETTINGS, retrain_every=0, champion="bank:1")
+    for _ in range(2):
+        loop = OnlineLoop(stream, settings, tmp_path, train_quickly, bundle)
+        loop.run()
+    assert report_of("bank", loop, "run").champion == "bank:1"
+    for champion, message in (
+        ("bank:2", "against bank:1, not against bank:2; --fresh begins anew, --model bank:1 goes on"),
+        ("", "against bank:1, not against a model of its warm-up; --fresh begins anew"),
+    ):
+        with pytest.raises(ConflictError, match=message):
+            OnlineLoop(stream, replace(settings, champion=champion), tmp_path, train_quickly, bundle)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,17 @@ import numpy
 import pytest
 
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError, RunFailedError
-from bankmlops.online.report import OnlineReport, alone, check_gate, check_name, read_report, write_report
-from bankmlops.online.scores import CHALLENGER, Comparison, PolicyScore, compare, curves, losses
+from bankmlops.online.gate import check_champion, check_gate
+from bankmlops.online.report import OnlineReport, alone, check_name, read_report, write_report
+from bankmlops.online.scores import CHALLENGER, LEAST_ROWS, Comparison, PolicyScore, compare, curves, losses
+from bankmlops.types import Model
+
+BETTER = Comparison(100, 0.9, 0.3, 0.6, 0.5)
 
 
-def _report(comparison: Comparison) -> OnlineReport:
-    return OnlineReport("bank", 10, 10, (5,), (PolicyScore(CHALLENGER, 10, 0.3, 0.9, 0.8),), comparison, "run", "print")
+def _report(comparison: Comparison, champion: str = "") -> OnlineReport:
+    scores = (PolicyScore(CHALLENGER, 10, 0.3, 0.9, 0.8),)
+    return OnlineReport("nightly", 10, 10, (5,), scores, comparison, "run", "print", champion)
 
 
 def test_losses() -> None:
@@ -43,12 +48,40 @@ def test_nothing_to_compare() -> None:
         assert not compare(numpy.ones(rows, dtype=int), numpy.full(rows, 0.1), numpy.full(rows, 0.9)).is_better
 
 
+@pytest.mark.parametrize("rows", [2, LEAST_ROWS - 1])
+def test_few_rows_say_nothing(rows: int) -> None:
+    """However much better the challenger is on them all; the message says how many there are, and how many would serve."""
+    found = compare(numpy.ones(rows, dtype=int), numpy.linspace(0.1, 0.2, rows), numpy.full(rows, 0.9))
+    assert found.at_least > 0
+    assert not found.is_better
+    with pytest.raises(RunFailedError, match=rf"^{rows} labels were scored.*; 100 or more would serve"):
+        check_gate(_report(found))
+
+
+@pytest.mark.parametrize(
+    ("champion", "present"), [("", None), ("bank:1", None), ("bank:2", Model("bank", "2", "AutoML_2")), ("other:7", None)]
+)
+def test_the_champion_that_it_replaces(champion: str, present: Model | None) -> None:
+    """Where it was compared with that, or where there is none yet, it may go on."""
+    check_champion(_report(BETTER, champion), present)
+
+
+@pytest.mark.parametrize(
+    ("champion", "compared"),
+    [("", "a model of its warm-up"), ("bank:1", "bank:1"), ("other:2", "other:2"), ("bank:12", "bank:12")],
+)
+def test_another_champion(champion: str, compared: str) -> None:
+    """A challenger that was compared with another model than the present champion is refused, with the words that would serve."""
+    message = rf"with {compared}, and would replace bank:2: .*online run nightly --model bank --fresh"
+    with pytest.raises(ConflictError, match=message):
+        check_champion(_report(BETTER, champion), Model("bank", "2", "AutoML_2"))
+
+
 def test_minimum_score() -> None:
     """A challenger that ranks too badly goes no further, however bad the champion is."""
-    better = Comparison(100, 0.9, 0.3, 0.6, 0.5)
-    check_gate(_report(better), 0.8)
+    check_gate(_report(BETTER), 0.8)
     with pytest.raises(RunFailedError, match=r"below the gate of 0\.81"):
-        check_gate(_report(better), 0.81)
+        check_gate(_report(BETTER), 0.81)
 
 
 def test_curves_are_of_the_newest_rows() -> None:
@@ -63,7 +96,7 @@ def test_curves_are_of_the_newest_rows() -> None:
 
 def test_a_report_is_kept(tmp_path: Path) -> None:
     """It is read as it was written; one that is not there, or damaged, is said to be that."""
-    report = _report(Comparison(100, 0.9, 0.3, 0.6, 0.5))
+    report = _report(BETTER, "bank:1")
     with pytest.raises(NotFoundError):
         read_report(tmp_path)
     write_report(tmp_path, report)

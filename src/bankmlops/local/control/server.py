@@ -32,6 +32,7 @@ from bankmlops.local.control.page_files import page_files_router
 from bankmlops.local.control.process import find_control_server
 from bankmlops.local.control.room import ControlRoom
 from bankmlops.local.feedback.api import feedback_router
+from bankmlops.local.feedback.keeping import Keeper
 from bankmlops.local.pipelines.database import take_pipeline_database
 from bankmlops.local.pipelines.engine import PipelineEngine
 from bankmlops.local.processes import own_identity
@@ -68,7 +69,8 @@ def _run(workspace: LocalWorkspace) -> None:
         room.app.include_router(feedback_router(_backend_of(workspace)))
         with _listen(files) as listener:
             engine.launch()
-            threading.Thread(target=room.scheduler.run, args=(room.leaving,), name="schedules", daemon=True).start()
+            for name, run in (("schedules", room.scheduler.run), ("feedback", Keeper(workspace).run)):
+                threading.Thread(target=run, args=(room.leaving,), name=name, daemon=True).start()
             _serve(_Server(_server_config(room.app), room.leaving), listener, files)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from bankmlops.errors import InvalidRequestError, NotFoundError
 from bankmlops.features import FeatureSpecification
-from bankmlops.features.text import shown
-from bankmlops.local.feedback.store import MAXIMUM_LABELS, FeedbackStore, count_labels, find, put
+from bankmlops.features.text import shown, text_of
+from bankmlops.local.feedback.store import FILE, KIND, MAXIMUM_LABELS, FeedbackStore, count_labels, find, put
 from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.training.models import Models
 from bankmlops.local.workspace import LocalWorkspace
@@ -20,7 +21,7 @@ MAXIMUM_OUTCOMES = 10_000
 MAXIMUM_ROWS_READ = 10_000
 _LONGEST_ID, _LONGEST_LABEL = 100, 200
 _SHOWN = 20
-_KIND, _FILE = "feedback", "feedback.db"
+_UNKNOWN = "the endpoint has collected no such row, or it was rotated away; `bankmlops up` keeps all after the first delivery"
 
 Refusal = tuple[str, str]
 
@@ -59,7 +60,7 @@ class Feedback:
     def _store(self, name: str) -> FeedbackStore:
         """With all that the endpoint has collected by now."""
         folder = self._endpoints.collected_in(name)
-        path = self._workspace.folder_of(_KIND, name) / _FILE
+        path = self._workspace.folder_of(KIND, name) / FILE
         store = FeedbackStore(path)
         with self._workspace.lock("feedback"):
             if not path.exists():
@@ -68,7 +69,7 @@ class Feedback:
         return store
 
     def _path(self, name: str) -> Path:
-        return self._workspace.path_of(_KIND, name) / _FILE
+        return self._workspace.path_of(KIND, name) / FILE
 
 
 class _Receiver:
@@ -81,8 +82,9 @@ class _Receiver:
 
     def receive(self, connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None:
         place = count_labels(connection)
-        for index, outcome in enumerate(outcomes):
-            found = find(connection, outcome) if _is_plain(outcome) else None
+        for index, written in enumerate(outcomes):
+            found = find(connection, written) if _is_plain(written) else None
+            outcome = replace(written, label=_class_of(written.label, self._classes(found[0]))) if found else written
             refusal = self._refusal(outcome, found, place)
             if refusal:
                 self._refuse(index, *refusal)
@@ -102,7 +104,7 @@ class _Receiver:
             return "BadRequest", f"a request id has 1 to {_LONGEST_ID} characters, a label at most {_LONGEST_LABEL}"
         where = f"request {shown(outcome.request_id)} row {outcome.row}"
         if found is None:
-            return "NotFound", f"{where}: the endpoint has collected no such row"
+            return "NotFound", f"{where}: {_UNKNOWN}"
         model, label = found
         if outcome.label not in self._classes(model):
             return "BadRequest", f"{where}: label {shown(outcome.label)} is none of {', '.join(self._classes(model)[:10])}"
@@ -116,6 +118,25 @@ class _Receiver:
         self._refused += 1
         if len(self._refusals) < _SHOWN:
             self._refusals.append(RefusedOutcome(index, kind, reason))
+
+
+def _class_of(label: str, classes: Sequence[str]) -> str:
+    """The class that training made of such a label in a file, of 01 perhaps 1; the label itself where classes are texts."""
+    if label in classes:
+        return label
+    spelled = _as_read(label) or label
+    return spelled if spelled in classes and all(_as_read(name) == name for name in classes) else label
+
+
+def _as_read(text: str) -> str | None:
+    """The text of the number or truth that a column of such labels is read as; None where it is read as text."""
+    word = text.strip()
+    if word.lower() in ("true", "false"):
+        return word.capitalize()
+    try:
+        return text_of(float(word.replace(",", ".")))
+    except ValueError:
+        return None
 
 
 def _is_plain(outcome: Outcome) -> bool:

@@ -18,6 +18,7 @@ from bankmlops.local.feedback.requests import collected_files, look
 from bankmlops.local.json_columns import now_text
 from bankmlops.types import LabelledRow, Outcome
 
+KIND, FILE = "feedback", "feedback.db"
 MAXIMUM_WAITING = 1_000_000  # rows without a label; the oldest of more are forgotten
 MAXIMUM_LABELS = 1_000_000
 _BUSY_SECONDS = 30.0

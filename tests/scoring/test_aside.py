@@ -131,13 +131,21 @@ def test_who_leaves(server: ScoringProcess) -> None:
 
 def test_work_that_takes_too_long(tmp_path: Path) -> None:
     """Its caller is told when the time is over, a while later the process is replaced, and the next is answered."""
-    write_slow_bundle(tmp_path / "model", layers=600)
+    write_slow_bundle(tmp_path / "model", layers=150)
     write_service(tmp_path, limits={"scoring_seconds": 1.0})
     with ScoringProcess.serve(tmp_path) as server:
         response = server.score({"data": ROWS * 6})
         assert (response.status_code, response.json()["message"]) == (503, "scoring took longer than 1 s: send fewer rows")
         _wait(lambda: "the process for large requests is replaced: it ended by SIGALRM" in server.log)
         _wait(lambda: server.score(BODY + b" " * 40_000).status_code == 200)
+
+
+def test_who_waits_in_vain(tmp_path: Path) -> None:
+    """Who was only behind others for that long did nothing wrong, and is told to come again."""
+    with ScoringProcess.start(tmp_path, limits={"scoring_seconds": 3.0}) as server, _held(server, LARGE):
+        response = server.score(LARGE)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["message"] == "it has waited for 3 s behind other large requests: try again"
 
 
 def test_a_keeper_that_dies(server: ScoringProcess) -> None:

@@ -57,7 +57,10 @@ async def _until(look: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("given_up", ["its time is over", "its caller has left"])
 def test_what_was_given_up_is_not_begun(tmp_path: Path, given_up: str) -> None:
-    """A request that waited in vain leaves its place at once, and the process does the next one instead."""
+    """A request that waited in vain leaves its place at once, and the process does the next one instead.
+
+    It did not take long itself, so its caller is told to come again.
+    """
     begun, go_on = tmp_path / "begun", tmp_path / "go on"
 
     def work(body: bytes, order: Order) -> Answer:
@@ -78,8 +81,9 @@ def test_what_was_given_up_is_not_begun(tmp_path: Path, given_up: str) -> None:
             with pytest.raises(DisconnectedError):
                 await batches.answer(Request([b"second,"]), leaves)
         else:
-            with pytest.raises(RefusedError, match=r"longer than 0\.3 s"):
+            with pytest.raises(RefusedError, match=r"waited for 0\.3 s behind other requests: try again") as caught:
                 await batches.answer(Request([b"second,"]), _stays)
+            assert (caught.value.reason, caught.value.headers) == ("overloaded", ((b"retry-after", b"1"),))
         assert batches.queued == 0
         third = asyncio.create_task(aside.answer(Request([b"third,"]), LONG))
         go_on.touch()
@@ -107,6 +111,24 @@ def test_work_that_never_returns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with _aside(work) as aside:
         assert _run(ask()) == b"next"
+
+
+def test_who_was_begun_is_told_so(tmp_path: Path) -> None:
+    """A request whose own work takes too long is told that it does, and not to come again as it is."""
+
+    def work(body: bytes, order: Order) -> Answer:
+        while not (tmp_path / "go on").exists():
+            time.sleep(0.01)
+        return _echo(body, order)
+
+    async def ask() -> None:
+        with pytest.raises(RefusedError, match=r"scoring took longer than 0\.5 s: send fewer rows") as caught:
+            await Batches(aside, Limits(scoring_seconds=0.5)).answer(Request([b"first"]), _stays)
+        assert (caught.value.reason, caught.value.headers) == ("timeout", ())
+        (tmp_path / "go on").touch()
+
+    with _aside(work) as aside:
+        _run(ask())
 
 
 def test_any_time_will_do() -> None:

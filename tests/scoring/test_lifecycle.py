@@ -14,12 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from bankmlops.insights.traces import read_traces
 from bankmlops.scoring.refusal import RefusedError
 from bankmlops.scoring.service import ServiceFile, read_service
 from support.bundles import OLD, PRIMARY, SECONDARY, YOUNG, write_bundle, write_service
@@ -172,6 +174,40 @@ def test_broken_replacement(server: ScoringProcess) -> None:
     assert server.get("/swagger.json").json()["info"]["title"] == "renamed"
 
 
+def test_keys_are_compared_in_constant_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever key is given, or none of them, its digest is compared with both, by what takes as long wherever they differ."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    write_service(tmp_path)
+    service = read_service(tmp_path / "service.json")
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    for key, name in ((PRIMARY, "Primary"), (SECONDARY, "Secondary"), ("no-key-of-this-endpoint", None)):
+        if name:
+            assert service.authenticate(f"Bearer {key}".encode()) == name
+        else:
+            with pytest.raises(RefusedError):
+                service.authenticate(f"Bearer {key}".encode())
+        assert compared == [(bytes.fromhex(_sha256(key)), bytes.fromhex(_sha256(each))) for each in (PRIMARY, SECONDARY)]
+        compared.clear()
+
+
+def test_times_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own messages bear the time in UTC as requests do, wherever it runs, so who reads them may be elsewhere."""
+    monkeypatch.setenv("TZ", "AWAY-9")
+    with ScoringProcess.start(tmp_path) as server:
+        assert server.score(BODY).status_code == 200
+        _wait(lambda: "POST /score 200" in server.log)
+        monkeypatch.delenv("TZ")
+        traces = read_traces(server.log.splitlines())
+    now = datetime.now(UTC).replace(tzinfo=None)
+    assert {" serves model " in trace.message for trace in traces} == {True, False}
+    assert all(trace.timestamp and abs(now - trace.timestamp) < timedelta(minutes=5) for trace in traces), server.log
+
+
 def test_digests_instead_of_keys(tmp_path: Path) -> None:
     """The file may give the keys' SHA-256 digests, so that the process never has the keys."""
     digests = {
@@ -262,8 +298,14 @@ def test_nothing_leaves_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with ScoringProcess.start(tmp_path / "service") as server:
         assert server.score(BODY).status_code == 200
         time.sleep(0.5)
-        connections = psutil.Process(server.process.pid).net_connections()
+        assert server.score(LARGE).status_code == 200
+        assert server.post("/explain", BODY).status_code == 200
+        supervisor = psutil.Process(server.process.pid)
+        family = [supervisor, *supervisor.children(recursive=True)]
+        assert len(family) == 6, "a worker, and what reads large requests and explains beside it"
+        connections = [connection for process in family for connection in process.net_connections()]
         assert {connection.laddr.ip for connection in connections} == {"127.0.0.1"}
+        assert {connection.laddr.port for connection in connections} == {server.port}, "nobody is called by it"
     assert not list(home.rglob("*"))
 
 

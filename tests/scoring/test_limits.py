@@ -20,6 +20,12 @@ def test_defaults_and_overlay() -> None:
     assert Limits.read({"rows": 5, "linger_seconds": 1}) == Limits(rows=5, linger_seconds=1)
 
 
+def test_the_guide_names_what_fits() -> None:
+    """docs/scoring.md says how many bytes and rows a request may have."""
+    guide = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text(encoding="utf-8")
+    assert f"{Limits().body_bytes // 2**20} MiB (`body_bytes`) or {Limits().rows:,} rows (`rows`)" in guide
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import numpy
+import onnx
 import psutil
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.scoring.bundle import load_bundle
@@ -16,7 +21,7 @@ from bankmlops.scoring.exchange import Exchange
 from bankmlops.scoring.model import Prediction, Scorer
 from bankmlops.scoring.refusal import RefusedError
 from bankmlops.scoring.small_requests import MAXIMUM_TOGETHER, SmallRequest, SmallRequests
-from support.bundles import OLD, YOUNG, write_bundle
+from support.bundles import OLD, YOUNG, specification, write_bundle, write_service
 from support.scoring_server import ScoringProcess, read_answers, read_to_end, request
 
 PLAIN = {"Accept": "application/json; format=plain"}
@@ -128,6 +133,61 @@ def test_together_as_alone(scorer: Scorer) -> None:
     mixed = scorer.score_together([good[0], *BAD, good[2]])
     assert [isinstance(each, RefusedError | InvalidRequestError) for each in mixed] == [False, *[True] * len(BAD), False]
     assert "row 0, column 'age'" in str(mixed[2])
+
+
+def write_picky_bundle(folder: Path) -> Path:
+    """The tests' model, but one that fails where an age is above 100: it looks each up in a table."""
+    model = onnx.load(write_bundle(folder) / "model.onnx")
+    age = numpy.array([specification().names.index("age")])
+    tensors = {"age": age, "table": numpy.zeros(101, numpy.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(content, name) for name, content in tensors.items())
+    softmax = model.graph.node.pop()
+    softmax.input[0] = "checked"
+    model.graph.node.extend([
+        helper.make_node("Gather", ["features", "age"], ["ages"], axis=1),
+        helper.make_node("Cast", ["ages"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "whole"], ["found"]),
+        helper.make_node("Add", ["scores", "found"], ["checked"]),
+        softmax,
+    ])  # fmt: skip
+    content = model.SerializeToString()
+    (folder / "model.onnx").write_bytes(content)
+    manifest = json.loads((folder / "model.json").read_text())
+    manifest["sha256"]["model.onnx"] = hashlib.sha256(content).hexdigest()
+    (folder / "model.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.slow
+def test_what_nobody_expected(tmp_path: Path) -> None:
+    """A request over which the model itself fails is a 500, and those that came with it get what they get alone."""
+    failing = json.dumps({"data": [{"age": 101, "job": "student"}]}).encode()
+    scorer = Scorer(load_bundle(write_picky_bundle(tmp_path / "model")), 100)
+    answers = scorer.score_together([BODY, failing, BODY])
+    assert [getattr(answer, "result", None) for answer in answers] == [["no", "yes"], None, ["no", "yes"]]
+    write_service(tmp_path)
+    with ScoringProcess.serve(tmp_path) as server:
+        for _ in range(10):
+            assert server.score(BODY).status_code == 200
+        bodies = [BODY, BODY, failing, BODY] * 3
+        answers_of_all = _sent_at_once(server, bodies)
+        statuses = [int(answer.split()[1]) for answer in answers_of_all]
+        assert statuses == [200, 200, 500, 200] * 3
+        assert server.log.count("Traceback") == 3
+
+
+def _sent_at_once(server: ScoringProcess, bodies: Sequence[bytes]) -> list[bytes]:
+    """What each gets where all are there before the worker looks."""
+    (worker,) = psutil.Process(server.process.pid).children()
+    connections = [server.connect() for _ in bodies]
+    time.sleep(0.3)  # they are accepted
+    worker.suspend()
+    try:
+        for connection, body in zip(connections, bodies, strict=True):
+            connection.sendall(request(body, {"Connection": "close", **PLAIN}))
+    finally:
+        worker.resume()
+    return [read_to_end(connection) for connection in connections]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from support.bundles import OLD, YOUNG, write_bundle, write_service
-from support.scoring_server import ScoringProcess, read_answers, request
+from support.scoring_server import ScoringProcess, launch, read_answers, request
 
 pytestmark = pytest.mark.slow
 BODY = json.dumps({"data": [YOUNG, OLD]}).encode()
@@ -184,6 +184,58 @@ def test_another_model(tmp_path: Path) -> None:
         assert server.score(BODY).status_code == 200
         assert 'version="2"' in server.get("/metrics").text
         _wait(lambda: len(_workers(server)) == 2)
+
+
+KILLED_UPDATE: dict[str, object] = {
+    "model_folder": "broken", "model_version": "2", "workers": 2,
+    "previous_model_folder": "one", "previous_model_name": "bankmarketing", "previous_model_version": "1",
+}  # fmt: skip
+
+
+def test_a_start_after_an_update_that_was_killed(tmp_path: Path) -> None:
+    """Where the model that service.json names can't be served the one before is, and ready.json says so; another may follow."""
+    for name in ("one", "broken", "three"):
+        write_bundle(tmp_path / "model" / name)
+    (tmp_path / "model" / "broken" / "model.onnx").write_bytes(b"no graph")
+    write_service(tmp_path, **KILLED_UPDATE)
+    with ScoringProcess.serve(tmp_path) as server:
+        assert (_ready(server)["model_version"], _ready(server)["refused"]["model_folder"]) == ("1", "broken")
+        assert server.score(BODY).status_code == 200
+        assert 'version="1"' in server.get("/metrics").text
+        assert "can't be served, and bankmarketing:1 is tried instead: " in server.log
+        assert len(_workers(server)) == 2
+        write_service(tmp_path, **KILLED_UPDATE | {"model_folder": "three", "model_version": "3"})
+        _wait(lambda: _ready(server)["model_folder"] == "three")
+        assert _ready(server)["refused"] is None
+
+
+def test_a_start_without_any_model(tmp_path: Path) -> None:
+    """Where neither model can be served the service does not start, and one line says what is wrong with both."""
+    for name in ("one", "broken"):
+        write_bundle(tmp_path / "model" / name)
+        (tmp_path / "model" / name / "model.onnx").write_bytes(b"no graph")
+    write_service(tmp_path, **KILLED_UPDATE)
+    process = launch(tmp_path)
+    assert process.wait(60) == 1
+    assert re.search(
+        r"ERROR .*model\.onnx is not .*; nor can the model before: .*model\.onnx is not ", (tmp_path / "log").read_text()
+    )
+
+
+def test_a_worker_that_finds_broken_settings(tmp_path: Path) -> None:
+    """A worker that is replaced while service.json is broken goes on with what that said last, rotated keys included."""
+    with ScoringProcess.start(tmp_path) as server:
+        write_service(tmp_path, primary_key="rotated-primary-key-of-now")
+        time.sleep(0.5)  # it is looked at five times a second
+        (tmp_path / "service.json").write_text("{")
+        (worker,) = _workers(server)
+        worker.kill()
+        worker.wait(10)
+        assert server.score(BODY, "rotated-primary-key-of-now").status_code == 200
+        assert server.score(BODY).status_code == 403
+        assert "the settings stay as they were" in server.log
+        write_service(tmp_path)
+        assert server.score(BODY).status_code == 200
 
 
 @pytest.mark.parametrize("settings", [{"workers": 0}, {"workers": 65}, {"workers": True}, {"model_folder": "../up"}])

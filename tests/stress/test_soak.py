@@ -1,6 +1,7 @@
 """Good and bad traffic, mixed, for SOAK_SECONDS: no worker's memory, descriptors or threads grow, and no good request fails.
 
-`make soak` takes an hour; among the system tests it is a minute.
+Keys are rotated meanwhile, and telemetry and the collector go on and off; in a quarter of that time more, models are switched.
+`make soak` takes an hour and a quarter; among the system tests it is little more than a minute.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
 
-from support.bundles import OLD, YOUNG, write_service
+from support.bundles import OLD, YOUNG, write_bundle, write_service
 from support.scoring_server import ScoringProcess, read_answers, read_to_end, request
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 SECONDS = float(os.environ.get("SOAK_SECONDS", "60"))
@@ -97,10 +100,28 @@ def _put_traffic(port: int, over: threading.Event, failures: Counter[str], done:
         done.append(1)
 
 
+@contextmanager
+def _traffic(port: int) -> Iterator[tuple[Counter[str], list[int]]]:
+    """While inside; what failed, and one for each request."""
+    over, failures, done = threading.Event(), Counter[str](), list[int]()
+    clients = [threading.Thread(target=_put_traffic, args=(port, over, failures, done)) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        yield failures, done
+    finally:
+        over.set()
+        for client in clients:
+            client.join(60)
+
+
 def _sample(server: ScoringProcess) -> Sample:
     workers = psutil.Process(server.process.pid).children()
     assert len(workers) == WORKERS, "no worker died"
-    family = [*workers, *(each for worker in workers for each in worker.children(recursive=True))]
+    return _held_by([*workers, *(each for worker in workers for each in worker.children(recursive=True))])
+
+
+def _held_by(family: Sequence[psutil.Process]) -> Sample:
     return Sample(
         sum(each.memory_info().rss for each in family),
         sum(each.num_fds() for each in family),
@@ -114,29 +135,57 @@ def _typical(samples: Sequence[Sample]) -> Sample:
 
 def test_nothing_grows(tmp_path: Path) -> None:
     """After a warm-up, what the workers hold at the end is what they held at its beginning, and no good request failed."""
-    over, failures, done = threading.Event(), Counter[str](), list[int]()
     samples: list[Sample] = []
     with ScoringProcess.start(tmp_path, workers=WORKERS, app_insights=True) as server:
         workers = {worker.pid for worker in psutil.Process(server.process.pid).children()}
-        arguments = (server.port, over, failures, done)
-        clients = [threading.Thread(target=_put_traffic, args=arguments) for _ in range(CLIENTS)]
-        for client in clients:
-            client.start()
-        try:
+        with _traffic(server.port) as (failures, done):
             until = time.monotonic() + SECONDS
             while time.monotonic() < until:
                 time.sleep(min(1.0, SECONDS / 40))
                 samples.append(_sample(server))
-                secondary = f"secondary-key-number-{len(samples):020d}"
-                write_service(tmp_path, workers=WORKERS, app_insights=len(samples) % 2 == 0, secondary_key=secondary)
-        finally:
-            over.set()
-            for client in clients:
-                client.join(60)
+                write_service(tmp_path, workers=WORKERS, **_settings(len(samples)))
         assert {worker.pid for worker in psutil.Process(server.process.pid).children()} == workers
+    assert (tmp_path / "collected.jsonl").stat().st_size > 0
+    _check_growth(samples, failures, f"{len(done):,} requests in {SECONDS:g} s")
+
+
+def test_switches_leave_nothing(tmp_path: Path) -> None:
+    """However often the model is switched under that traffic, no good request fails, and the supervisor holds no more for it."""
+    for folder in ("one", "two"):
+        write_bundle(tmp_path / "model" / folder)
+    write_service(tmp_path, workers=WORKERS, model_folder="one")
+    samples: list[Sample] = []
+    with ScoringProcess.serve(tmp_path) as server:
+        supervisor = psutil.Process(server.process.pid)
+        with _traffic(server.port) as (failures, done):
+            until = time.monotonic() + SECONDS / 4
+            while time.monotonic() < until:
+                folder = ("two", "one")[len(samples) % 2]
+                write_service(tmp_path, workers=WORKERS, model_folder=folder, **_settings(len(samples)))
+                _wait_until_served(tmp_path, folder)
+                wait_until(lambda: len(supervisor.children()) == WORKERS, 30)
+                samples.append(_held_by([supervisor]))
+    assert len(samples) > 4
+    _check_growth(samples, failures, f"{len(done):,} requests and {len(samples):,} switches in {SECONDS / 4:g} s")
+
+
+def _settings(number: int) -> dict[str, object]:
+    """Other ones each time."""
+    return {
+        "app_insights": number % 2 == 0,
+        "collect_model_data": number // 2 % 2 == 0,
+        "secondary_key": f"secondary-key-number-{number:020d}",
+    }
+
+
+def _wait_until_served(service: Path, folder: str) -> None:
+    wait_until(lambda: json.loads((service / "ready.json").read_text())["model_folder"] == folder, 30)
+
+
+def _check_growth(samples: Sequence[Sample], failures: Counter[str], what: str) -> None:
     quarter = len(samples) // 4
     before, after = _typical(samples[quarter : 2 * quarter]), _typical(samples[-quarter:])
-    figures = f"{len(done):,} requests in {SECONDS:g} s: {before} in the second quarter, {after} in the last"
+    figures = f"{what}: {before} in the second quarter, {after} in the last"
     print(figures)  # noqa: T201  # what a person who waited an hour wants to see
     assert not failures, failures
     assert after.memory < before.memory * GROWTH + SLACK_BYTES, figures

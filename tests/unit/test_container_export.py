@@ -20,6 +20,8 @@ from bankmlops.container.export import export_endpoint
 from bankmlops.container.exported_texts import PLACEHOLDER
 from bankmlops.container.image_files import image_name
 from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
+from bankmlops.scoring import supervisor
+from bankmlops.scoring.limits import Limits
 from bankmlops.scoring.service import read_service
 from bankmlops.types import Endpoint, EndpointKeys, EndpointState, Model, UnknownCategories
 from support.bundles import PRIMARY, SECONDARY, write_bundle
@@ -125,6 +127,7 @@ _PROBE = {"httpGet": {"path": str, "port": str}, "periodSeconds": int, "timeoutS
 _CONTAINER = {
     "name": str, "image": str, "imagePullPolicy": str, "ports": [{"name": str, "containerPort": int}],
     "startupProbe": _PROBE, "readinessProbe": _PROBE, "livenessProbe": _PROBE,
+    "lifecycle": {"preStop": {"exec": {"command": [str]}}},
     "resources": {"requests": {"*": str}, "limits": {"*": str}},
     "securityContext": {"allowPrivilegeEscalation": bool, "readOnlyRootFilesystem": bool, "capabilities": {"drop": [str]}},
     "volumeMounts": [{"name": str, "mountPath": str, "readOnly": bool}],
@@ -219,6 +222,18 @@ def test_manifests_are_restricted(exported: Path) -> None:
     assert set(container["resources"]["limits"]) == {"cpu", "memory"}
     probes = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
     assert probes == {"startupProbe": "/health/ready", "readinessProbe": "/health/ready", "livenessProbe": "/health/live"}
+
+
+def test_rollouts_drop_nothing(exported: Path) -> None:
+    """A pod serves on while the cluster still sends callers to it, and has the time that it takes to finish after that."""
+    pod = _manifest(exported, "deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    interpreter, option, program = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert f'["{interpreter}", ' in (exported / "Dockerfile").read_text()
+    assert (option, program) == ("-c", "import time; time.sleep(5)")
+    limits = Limits()
+    finishing = limits.linger_seconds + limits.drain_seconds + supervisor._FORCE_SECONDS
+    assert 5 + finishing < pod["terminationGracePeriodSeconds"]
 
 
 def test_secret_is_a_template(exported: Path, tmp_path: Path) -> None:

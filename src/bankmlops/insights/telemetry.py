@@ -34,16 +34,21 @@ _RECORDED = {
     "key": "VARCHAR",
     "model": "VARCHAR",
     "error": "VARCHAR",
+    "traceparent": "VARCHAR",
 }
 _REQUESTS = """
 CREATE TABLE requests AS SELECT
   timestamp, request_id AS id, method || ' ' || path AS name, path AS url, status < 400 AS success,
   CAST(status AS VARCHAR) AS resultCode, duration_ms AS duration, {bucket} AS performanceBucket,
-  request_id AS operation_Id, method || ' ' || path AS operation_Name, ? AS cloud_RoleName,
-  {{'model': model, 'key': key, 'error': error, 'client_request_id': client_request_id}} AS customDimensions,
+  coalesce(nullif(substr(traceparent, 4, 32), ''), request_id) AS operation_Id,
+  method || ' ' || path AS operation_Name, ? AS cloud_RoleName,
+  {{'model': model, 'key': key, 'error': error, 'client_request_id': client_request_id,
+    'traceparent': coalesce(traceparent, '')}} AS customDimensions,
   {{'rows': rows, 'request_bytes': request_bytes, 'exec_ms': exec_ms}} AS customMeasurements
 FROM recorded WHERE timestamp IS NOT NULL ORDER BY timestamp
 """
+# The log names a request by its id alone.
+_OPERATIONS = "UPDATE {table} SET operation_Id = requests.operation_Id FROM requests WHERE {table}.operation_Id = requests.id"
 # Application Insights' own words for how long it took.
 _BUCKETS = ((250, "<250ms"), (500, "250ms-500ms"), (1000, "500ms-1sec"), (3000, "1sec-3sec"), (7000, "3sec-7sec"))
 _TRACES = pa.schema(
@@ -86,6 +91,8 @@ def load(connection: duckdb.DuckDBPyConnection, name: str, files: Sequence[Path]
     traces = read_traces(lines)
     _make(connection, "traces", _TRACES, [_trace_row(trace, name) for trace in traces])
     _make(connection, "exceptions", _EXCEPTIONS, [_exception_row(each, name) for each in exceptions_of(traces)])
+    for table in ("traces", "exceptions"):
+        connection.execute(_OPERATIONS.format(table=table))
 
 
 def lock(connection: duckdb.DuckDBPyConnection) -> None:

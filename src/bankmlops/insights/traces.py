@@ -81,7 +81,7 @@ def _trace(found: re.Match[str]) -> Trace:
 
 
 def _time(found: re.Match[str]) -> datetime | None:
-    """Python's logging writes local time, the request log UTC."""
+    """UTC with its Z; a service of before wrote its own messages in what was local time there, as it is here if all is well."""
     if found["utc"]:
         return datetime.fromisoformat(found["utc"]).replace(tzinfo=None)
     if found["local"]:

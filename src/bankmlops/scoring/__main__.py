@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 
 from bankmlops.errors import BankMLOpsError
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one, which ready.json names")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    _log_to_stderr()
     refuse_pickles()
     try:
         serve(_folders(arguments), arguments.host, arguments.port)
@@ -30,6 +31,15 @@ def main() -> int:
         sys.stderr.write(f"ERROR {error}\n")
         return 1
     return 0
+
+
+def _log_to_stderr() -> None:
+    """With times as the request log has them, UTC with its Z: who reads the log may live in another zone."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _folders(arguments: argparse.Namespace) -> Folders:

@@ -176,11 +176,7 @@ class ScoringApp:
         admitted = [request for request in requests if self._admits(request)]
         if not admitted:
             return 0
-        answers: Sequence[Prediction | Exception]
-        try:
-            answers = self._scorer.score_together([request.body for request in admitted])
-        except Exception as error:
-            answers = [error] * len(admitted)
+        answers = self._scorer.score_together([request.body for request in admitted])
         for request, answer in zip(admitted, answers, strict=True):
             self._finish(request, self._told(request, answer))
         return len(admitted)

@@ -7,11 +7,11 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from bankmlops.errors import ConflictError
-from bankmlops.scoring.aside_process import LENGTH, Answer, Order, Work, fork_keeper
+from bankmlops.scoring.aside_process import BEGUN, LENGTH, Answer, Order, Work, fork_keeper
 from bankmlops.scoring.refusal import RefusedError, overloaded
 
 _TOO_MANY = "too many requests are open: try again"
@@ -56,9 +56,10 @@ class Aside:
         ours.setblocking(False)
         return cls(name, ours, keeper)
 
-    async def answer(self, request: Request, seconds: float) -> Answer:
+    async def answer(self, request: Request, seconds: float, on_begun: Callable[[], None] = lambda: None) -> Answer:
         """Hand a request over and wait for its answer. Raises `RefusedError`; 503 where the process dies over it.
 
+        `on_begun` is called when those that were ahead are done with.
         Where the wait is cancelled the request is not begun any more; work on it ends the process soon after `seconds`.
         """
         try:
@@ -72,7 +73,7 @@ class Aside:
             try:
                 for piece in request.pieces:
                     await asyncio.get_running_loop().sock_sendall(ours, piece)
-                return await _answer(ours)
+                return await _answer(ours, on_begun)
             except (OSError, EOFError) as error:
                 raise self._ended() from error
 
@@ -95,9 +96,11 @@ class Aside:
             raise overloaded(_TOO_MANY) from error
 
 
-async def _answer(ours: socket.socket) -> Answer:
-    (size,) = LENGTH.unpack(await _received(ours, LENGTH.size))
-    head: dict[str, Any] = json.loads(await _received(ours, size))
+async def _answer(ours: socket.socket, on_begun: Callable[[], None]) -> Answer:
+    head = await _head(ours)
+    if head == BEGUN:
+        on_begun()
+        head = await _head(ours)
     if "refused" in head:
         raise RefusedError(**head["refused"])
     if "failed" in head:
@@ -106,6 +109,12 @@ async def _answer(ours: socket.socket) -> Answer:
     body = await _received(ours, answer["body"])
     sample = await _received(ours, answer["sample"])
     return Answer(**{**answer, "body": body, "sample": sample})
+
+
+async def _head(ours: socket.socket) -> dict[str, Any]:
+    (size,) = LENGTH.unpack(await _received(ours, LENGTH.size))
+    head: dict[str, Any] = json.loads(await _received(ours, size))
+    return head
 
 
 async def _received(ours: socket.socket, size: int) -> bytes:

@@ -2,7 +2,8 @@
 
 It is two. The keeper is forked by the worker before that has a thread, and only waits: it forks the process that does the work
 when there is some, again where that one died, and ends it with the worker. Both hear from the worker through one socket: a
-message for each request, with the socket that this request's body comes from and its answer goes to.
+message for each request, with the socket that this request's body comes from and its answer goes to, after the word that it is
+begun.
 
 A request that nobody waits for any more is not begun, and one that takes too long ends the process, whatever code that is in.
 """
@@ -28,6 +29,7 @@ from bankmlops.scoring.forked import end_with, how_it_ended, live
 from bankmlops.scoring.refusal import RefusedError, invalid
 
 LENGTH = struct.Struct(">I")
+BEGUN = {"begun": True}
 _MESSAGE_BYTES = 256
 _NICENESS = 5  # where cores are short, small requests come first
 _PAUSE_SECONDS = 1.0
@@ -145,6 +147,7 @@ def _carry_out(work: Work, orders: socket.socket, keeper: int) -> int:
         with socket.socket(fileno=descriptors[0]) as caller, suppress(OSError, EOFError):
             body = _received(caller, order.size)
             if _wait(caller, 0, 0):
+                caller.sendall(_frame(BEGUN))
                 caller.sendall(_answered(work, body, order))
 
 

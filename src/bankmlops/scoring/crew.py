@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from bankmlops.errors import ConflictError
 from bankmlops.scoring.forked import how_it_ended, live
-from bankmlops.scoring.service import Service
+from bankmlops.scoring.service import Service, ServiceFile
 from bankmlops.scoring.shared_metrics import SharedMetrics
 from bankmlops.scoring.signals import SignalInbox
 from bankmlops.scoring.worker import Folders, Place, run_worker
@@ -22,8 +22,11 @@ _LOG = logging.getLogger("bankmlops.scoring")
 class Crew:
     """Workers of one listening socket, at most `places` of them at once."""
 
-    def __init__(self, folders: Folders, listener: socket.socket, inbox: SignalInbox, places: int) -> None:
+    def __init__(
+        self, folders: Folders, service_file: ServiceFile, listener: socket.socket, inbox: SignalInbox, places: int
+    ) -> None:
         self._folders = folders
+        self._service_file = service_file
         self._listener = listener
         self._inbox = inbox
         self._metrics = SharedMetrics(places)
@@ -38,7 +41,7 @@ class Crew:
 
     def add(self, service: Service) -> None:
         """Fork one more. Raises `ConflictError` where there are too many, or the system gives no process."""
-        place = Place(os.getpid(), self._listener, self._metrics, self._metrics.take())
+        place = Place(os.getpid(), self._listener, self._metrics, self._metrics.take(), self._service_file.latest)
         ours, theirs = socket.socketpair()
         try:
             pid = self._fork(service, place, ours, theirs)

@@ -16,7 +16,6 @@ from bankmlops.errors import InvalidRequestError
 from bankmlops.features import matrix_from_rows
 from bankmlops.scoring.body import ScoreRequest, parse_body
 from bankmlops.scoring.bundle import Bundle, open_session
-from bankmlops.scoring.refusal import RefusedError
 from bankmlops.types import UnknownCategories
 
 Array = numpy.ndarray[Any, Any]
@@ -61,12 +60,14 @@ class Scorer:
         """Answer a request on the caller's thread. Raises `RefusedError` or `InvalidRequestError`."""
         return self._score(body, self._session)
 
-    def score_together(self, bodies: Sequence[bytes]) -> list[Prediction | RefusedError | InvalidRequestError]:
-        """Answer requests as one batch on the caller's thread; what is wrong with one is its answer, and not the others'."""
+    def score_together(self, bodies: Sequence[bytes]) -> list[Prediction | Exception]:
+        """Answer requests as one batch on the caller's thread; what goes wrong with one is its answer, and not the others'."""
         try:
             return list(self._score_as_one(bodies))
-        except (RefusedError, InvalidRequestError) as error:
-            return [error] if len(bodies) == 1 else [self._score_or_error(body) for body in bodies]
+        except Exception as error:
+            if len(bodies) == 1:
+                return [error]
+        return [self._score_or_error(body) for body in bodies]
 
     def score_batch(self, body: bytes) -> Prediction:
         """The same with every core. Raises the same."""
@@ -99,10 +100,10 @@ class Scorer:
         result = self.labels(probabilities) if request.method == "predict" else probabilities.tolist()
         return Prediction(result, len(request.rows), (time.perf_counter() - started) * 1e3)
 
-    def _score_or_error(self, body: bytes) -> Prediction | RefusedError | InvalidRequestError:
+    def _score_or_error(self, body: bytes) -> Prediction | Exception:
         try:
             return self.score(body)
-        except (RefusedError, InvalidRequestError) as error:
+        except Exception as error:
             return error
 
     def _score_as_one(self, bodies: Sequence[bytes]) -> Iterator[Prediction]:

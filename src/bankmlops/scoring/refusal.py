@@ -46,7 +46,7 @@ def too_large(limit: int) -> RefusedError:
 
 
 def timed_out(seconds: float) -> RefusedError:
-    """The answer would come too late."""
+    """The work was begun, and its answer would come too late."""
     return RefusedError(503, "timeout", f"scoring took longer than {seconds:g} s: send fewer rows")
 
 

@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,9 @@ MAXIMUM_WORKERS = 64
 class Service:
     """What `service.json` says. `primary` and `secondary` are SHA-256 digests of the keys.
 
-    `model_folder` is where the bundle is, below the folder of the models. Workers, limits, origins, the answers' form and what
-    becomes of unknown categories count from a worker's start; the rest at once.
+    `model_folder` is where the bundle is, below the folder of the models; `before` is the same with the model that was served
+    before, if there was one. Workers, limits, origins, the answers' form and what becomes of unknown categories count from a
+    worker's start; the rest at once.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Service:
     collect_model_data: bool = False
     primary: bytes = field(repr=False, default=b"")
     secondary: bytes = field(repr=False, default=b"")
+    before: Service | None = field(repr=False, default=None)
 
     @property
     def model(self) -> str:
@@ -87,13 +90,22 @@ class ServiceFile:
     Whose model it names is told of the model that `serving` names, whatever the file says meanwhile.
     """
 
-    def __init__(self, path: Path, serving: Service | None = None) -> None:
-        """Read it. Raises `InvalidRequestError` with one line where it can't serve."""
+    def __init__(self, path: Path, serving: Service | None = None, known: Service | None = None) -> None:
+        """Read it; where it can't serve `known` counts, what it said before.
+
+        Raises `InvalidRequestError` with one line where it can't serve and nothing is known.
+        """
         self.path = path
         self._serving = serving
         self._stamp = self._stat()
         self._looks_at = 0.0
-        self.latest = self._read()
+        try:
+            self.latest = self._read()
+        except InvalidRequestError as error:
+            if known is None:
+                raise
+            self.latest = self._of_served_model(known)
+            _log_broken(error)
 
     def current(self) -> Service:
         """The newest version that can be read: a broken replacement is logged once and changes nothing."""
@@ -119,16 +131,26 @@ class ServiceFile:
         before, self._stamp = self._stamp, self._stat()
         return before != self._stamp
 
+    def replacement(self) -> Service | None:
+        """What the file says where it is another one than at the last look, and can serve."""
+        if self.replaced():
+            with suppress(InvalidRequestError):  # the workers read the file too, and tell of it
+                self.latest = self._read()
+                return self.latest
+        return None
+
     def _look(self) -> Service:
         if self.replaced():
             try:
                 self.latest = self._read()
             except InvalidRequestError as error:
-                _LOG.error("%s; the settings stay as they were", error)
+                _log_broken(error)
         return self.latest
 
     def _read(self) -> Service:
-        service = read_service(self.path)
+        return self._of_served_model(read_service(self.path))
+
+    def _of_served_model(self, service: Service) -> Service:
         return service.with_model_of(self._serving) if self._serving else service
 
     def _stat(self) -> tuple[int, int, int]:
@@ -137,6 +159,10 @@ class ServiceFile:
         except OSError:
             return (0, 0, 0)
         return (status.st_mtime_ns, status.st_ino, status.st_size)
+
+
+def _log_broken(error: InvalidRequestError) -> None:
+    _LOG.error("%s; the settings stay as they were", error)
 
 
 def read_service(path: Path) -> Service:
@@ -155,7 +181,7 @@ def read_service(path: Path) -> Service:
 
 def _service(document: Mapping[str, Any]) -> Service:
     auth_enabled = _switch(document, "auth_enabled", default=True)
-    return Service(
+    service = Service(
         name=_text(document, "name"),
         model_name=_text(document, "model_name"),
         model_version=_text(document, "model_version"),
@@ -171,6 +197,17 @@ def _service(document: Mapping[str, Any]) -> Service:
         primary=_digest(document, "primary_key", wanted=auth_enabled),
         secondary=_digest(document, "secondary_key", wanted=auth_enabled),
     )
+    return replace(service, before=_before(document, service))
+
+
+def _before(document: Mapping[str, Any], service: Service) -> Service | None:
+    """The service with the previous model, which alone has a name where there was one."""
+    name = _text(document, "previous_model_name")
+    if not name:
+        return None
+    version = _text(document, "previous_model_version")
+    folder = _folder(document.get("previous_model_folder", ""), "previous_model_folder")
+    return replace(service, model_name=name, model_version=version, model_folder=folder)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:
@@ -193,9 +230,9 @@ def _workers(value: object) -> int:
     return value
 
 
-def _folder(value: object) -> str:
+def _folder(value: object, name: str = "model_folder") -> str:
     if not isinstance(value, str) or not _FOLDER.fullmatch(value):
-        raise InvalidRequestError("service.json: model_folder must be the name of a folder: letters, digits, - and _")
+        raise InvalidRequestError(f"service.json: {name} must be the name of a folder: letters, digits, - and _")
     return value
 
 

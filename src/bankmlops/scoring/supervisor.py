@@ -5,7 +5,8 @@ connection is lost between the old and the new when a model is switched. Nothing
 
 The switch: `service.json` names another `model_folder`; workers for it are forked beside the old ones and try the model on its
 input example; when all of them can serve they begin, and the old ones retire. Where one can't, nothing is switched, and
-`ready.json` says why.
+`ready.json` says why, until the file names another one. Where that happens at the start, the model before is served, if there
+was one: an update that was killed must not keep the service from starting again.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ import logging
 import signal
 import socket
 import time
-from contextlib import suppress
 
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.scoring import listening
 from bankmlops.scoring.crew import Crew
 from bankmlops.scoring.ready_file import ReadyFile
-from bankmlops.scoring.service import Service, ServiceFile, read_service
+from bankmlops.scoring.service import Service, ServiceFile
 from bankmlops.scoring.signals import SignalInbox
 from bankmlops.scoring.worker import Folders
 from bankmlops.scoring.worker_process import Stage, WorkerProcess
@@ -32,6 +32,7 @@ _SHORT_LIFE_SECONDS = 2.0
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 5.0
 _FORCE_SECONDS = 10.0
+_RETIRE_SECONDS = 10.0
 _PLACES_PER_WORKER = 16
 
 
@@ -41,7 +42,7 @@ def serve(folders: Folders, host: str, port: int) -> None:
     listener = listening.bind(host, port)
     ready_file = ReadyFile(folders.state / "ready.json", listening.port_of(listener))
     inbox = SignalInbox()
-    crew = Crew(folders, listener, inbox, service_file.latest.workers * _PLACES_PER_WORKER)
+    crew = Crew(folders, service_file, listener, inbox, service_file.latest.workers * _PLACES_PER_WORKER)
     try:
         Supervisor(service_file, listener, ready_file, crew).run()
     finally:
@@ -52,7 +53,7 @@ def serve(folders: Folders, host: str, port: int) -> None:
 
 
 class Supervisor:
-    """`_serving` is whose model is served, `_candidate` whose is being tried, `_refused` whose was found wanting."""
+    """`_serving` is whose model is served, `_candidate` whose is being tried, `_refused` whose was found wanting, and why."""
 
     def __init__(self, service_file: ServiceFile, listener: socket.socket, ready_file: ReadyFile, crew: Crew) -> None:
         self._service_file = service_file
@@ -62,6 +63,7 @@ class Supervisor:
         self._serving: Service | None = None
         self._candidate: Service | None = None
         self._refused: Service | None = None
+        self._reason = ""
         self._is_announced = False
         self._replace_at: list[float] = []
         self._short_lives = 0
@@ -73,8 +75,8 @@ class Supervisor:
         self._try(self._service_file.latest)
         while self._force_at is None:
             self._turn()
-            self._replace_the_dead()
             self._look_for_another_model()
+            self._replace_the_dead()
         while list(self._crew) and time.monotonic() < self._force_at:
             self._turn()
 
@@ -86,23 +88,23 @@ class Supervisor:
             self._end()
         elif self._force_at is None:
             self._let_begin()
+            self._end_the_stuck()
             self._announce()
 
     # Another model
 
     def _look_for_another_model(self) -> None:
-        if not self._service_file.replaced():
+        wanted = self._service_file.replacement()
+        if wanted is None or _same_model(wanted, self._refused):
             return
-        with suppress(InvalidRequestError):  # the workers read the file too, and tell of it
-            wanted = read_service(self._service_file.path)
-            if wanted.model_folder not in [each.model_folder for each in (self._candidate, self._refused) if each]:
-                self._dismiss_candidate()
-                if self._serving and wanted.model_folder != self._serving.model_folder:
-                    self._try(wanted)
+        self._forget_refusal()
+        if not _same_model(wanted, self._candidate):
+            self._dismiss_candidate()
+            if not _same_model(wanted, self._serving):
+                self._try(wanted)
 
     def _try(self, service: Service) -> None:
         self._candidate = service
-        self._refused = None
         try:
             for _ in range(service.workers):
                 self._crew.add(service)
@@ -138,7 +140,7 @@ class Supervisor:
         ):
             return
         self._is_announced = True
-        self._ready_file.write(self._serving)
+        self._ready_file.write(self._serving, self._refused, self._reason)
         algorithms = [worker.algorithm for worker in self._crew.of(self._serving)]
         number = "" if len(algorithms) == 1 else f" with {len(algorithms)} workers"
         model, port = f"{self._serving.model} ({''.join(algorithms[:1])})", listening.port_of(self._listener)
@@ -147,18 +149,37 @@ class Supervisor:
     def _refuse(self, reason: str) -> None:
         refused = self._candidate
         self._dismiss_candidate()
-        if self._serving is None or refused is None:
-            raise InvalidRequestError(reason)
-        self._refused = refused
-        self._ready_file.write(self._serving, refused, reason)
-        _LOG.error("model %s can't be served, and %s goes on: %s", refused.model, self._serving.model, reason)
+        other = self._serving or (refused and refused.before)
+        if refused is None or other is None:
+            raise InvalidRequestError(f"{self._reason}; nor can the model before: {reason}" if self._refused else reason)
+        self._refused, self._reason = refused, reason
+        becomes = "goes on" if self._serving else "is tried instead"
+        _LOG.error("model %s can't be served, and %s %s: %s", refused.model, other.model, becomes, reason)
+        if self._serving:
+            self._ready_file.write(self._serving, refused, reason)
+        else:
+            self._try(other)
+
+    def _forget_refusal(self) -> None:
+        """Another model is asked for; the same may be asked for again later, and whoever does must not find the old answer."""
+        if self._refused:
+            self._refused, self._reason = None, ""
+            if self._serving and self._is_announced:
+                self._ready_file.write(self._serving)
 
     def _dismiss_candidate(self) -> None:
         for worker in self._crew.of(self._candidate):
             worker.kill()
-        self._candidate = self._refused = None
+        self._candidate = None
 
-    # The dead
+    # The stuck and the dead
+
+    def _end_the_stuck(self) -> None:
+        """Who was told to leave its place to others, and has not even said that it does, hangs: nobody is to wait for it."""
+        for worker in self._crew:
+            if worker.accepts and worker.leaving_seconds > _RETIRE_SECONDS:
+                _LOG.warning("worker %d is ended: it does not retire", worker.pid)
+                worker.kill()
 
     def _has_died(self, worker: WorkerProcess, how: str) -> None:
         if worker.stage is Stage.LEAVING or self._force_at is not None:
@@ -194,3 +215,7 @@ class Supervisor:
             self._force_at = time.monotonic() + limits.linger_seconds + limits.drain_seconds + _FORCE_SECONDS
         for worker in self._crew:
             worker.end()
+
+
+def _same_model(service: Service, other: Service | None) -> bool:
+    return other is not None and service.model_folder == other.model_folder

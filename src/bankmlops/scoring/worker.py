@@ -51,12 +51,16 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a worker has in common with the others: parent, listening socket, and the metrics, of which `number` is its own."""
+    """What a worker has in common with the others: parent, listening socket, and the metrics, of which `number` is its own.
+
+    `known` are the settings that `service.json` gave last, for whoever finds it broken.
+    """
 
     parent: int
     listener: socket.socket
     metrics: SharedMetrics
     number: int
+    known: Service
 
 
 def run_worker(folders: Folders, service: Service, place: Place, supervisor: socket.socket) -> int:
@@ -92,7 +96,7 @@ def try_example(scorer: Scorer) -> None:
 
 
 def _prepare(folders: Folders, service: Service, place: Place, supervisor: socket.socket) -> tuple[ScoringServer, ScoringApp]:
-    service_file = ServiceFile(folders.service / "service.json", service)
+    service_file = ServiceFile(folders.service / "service.json", service, place.known)
     scorer = Scorer(load_bundle(folders.bundle(service)), service.limits.rows, service.unknown_categories)
     try_example(scorer)
     limits, sockets = service.limits, (place.listener, supervisor)

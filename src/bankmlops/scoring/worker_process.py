@@ -39,6 +39,7 @@ class WorkerProcess:
         self.algorithm = ""
         self.complaint = ""
         self.has_reported = False
+        self._told_to_leave: float | None = None
 
     def fileno(self) -> int:
         """What to wait on for its report."""
@@ -61,6 +62,11 @@ class WorkerProcess:
         """Whether it may still accept connections: one that was told to go may, until it has said that it does not."""
         return self.stage is Stage.SERVING or (self.stage is Stage.LEAVING and not self.has_reported)
 
+    @property
+    def leaving_seconds(self) -> float:
+        """For how long it has known that it is to go; 0 where it may stay."""
+        return time.monotonic() - self._told_to_leave if self._told_to_leave else 0.0
+
     def begin(self) -> None:
         """Have it serve."""
         self.stage = Stage.SERVING
@@ -77,10 +83,12 @@ class WorkerProcess:
         self._leave(signal.SIGTERM if self.stage in (Stage.SERVING, Stage.LEAVING) else signal.SIGKILL)
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, whatever it would still say."""
+        self.has_reported = True
         self._leave(signal.SIGKILL)
 
     def _leave(self, number: signal.Signals) -> None:
+        self._told_to_leave = self._told_to_leave or time.monotonic()
         self.stage = Stage.LEAVING
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,6 +16,7 @@ from bankmlops.insights import charts
 from bankmlops.insights.query import SUMMARY, ask
 from bankmlops.insights.report import report
 from bankmlops.insights.telemetry import load, lock
+from bankmlops.scoring.telemetry import RequestRow
 from support.recorded_telemetry import LOG, write_telemetry
 
 REACHES_OUT = [
@@ -62,7 +64,13 @@ def test_requests(connection: duckdb.DuckDBPyConnection) -> None:
         "operation_Id": "id-0",
         "operation_Name": "POST /score",
         "cloud_RoleName": "bank",
-        "customDimensions": {"model": "bank:1", "key": "Primary", "error": "row 0, column 'age'", "client_request_id": ""},
+        "customDimensions": {
+            "model": "bank:1",
+            "key": "Primary",
+            "error": "row 0, column 'age'",
+            "client_request_id": "",
+            "traceparent": "",
+        },
         "customMeasurements": {"rows": 2, "request_bytes": 64, "exec_ms": 0.5},
     }
     sql = "SELECT customDimensions.model AS model, sum(customMeasurements.rows) AS rows, count(*) AS n FROM requests GROUP BY ALL"
@@ -85,6 +93,21 @@ def test_traces_and_exceptions(connection: duckdb.DuckDBPyConnection) -> None:
     assert found["problemId"] == "POST '/score' failed, request_id=id-3"
     assert found["operation_Id"] == "id-3"
     assert found["details"].startswith("Traceback (most recent call last):\n")
+
+
+def test_the_callers_trace(tmp_path: Path) -> None:
+    """Who sent a traceparent finds the request, and what the log says of it, under its trace's id."""
+    trace, path = "0af7651916cd43dd8448eb211c80319c", tmp_path / "telemetry.jsonl"
+    context = f"00-{trace}-b7ad6b7169203331-01"
+    row = RequestRow(1e9, "id-3", "", "POST", "/score", 500, 0, 64, 1.0, 0.0, "Primary", "bank:1", "", True, context.encode())
+    old = {"timestamp": "2001-09-09T01:46:40Z", "request_id": "id-0", "method": "POST", "path": "/score", "status": 200}
+    path.write_text(f"{row.telemetry()}{json.dumps(old)}\n")
+    with duckdb.connect(":memory:") as connection:
+        load(connection, "bank", [path], LOG)
+        sql = "SELECT id, operation_Id, customDimensions.traceparent FROM requests ORDER BY id"
+        assert ask(connection, sql).rows == (("id-0", "id-0", ""), ("id-3", trace, context))
+        assert ask(connection, "SELECT operation_Id FROM traces").rows == (("id-0",), (trace,), ("",))
+        assert ask(connection, "SELECT operation_Id FROM exceptions").rows == ((trace,),)
 
 
 @pytest.mark.parametrize("sql", REACHES_OUT)

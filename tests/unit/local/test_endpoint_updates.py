@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from bankmlops.errors import ConflictError, DeploymentFailedError, NotFoundError
 from bankmlops.local.processes import kill_family
 from bankmlops.local.serving.endpoints import Endpoints
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import DeploymentConfig, Endpoint, Model, Parity
+from bankmlops.types import DeploymentConfig, Endpoint, EndpointState, Model, Parity
 from support.bundles import YOUNG, write_bundle
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 NAME = "bank-endpoint"
@@ -162,8 +164,40 @@ def test_what_cant_be_asked(endpoints: Endpoints, registry: Registry, endpoint: 
     assert endpoints.get(NAME).model_version == "1"
 
 
+def test_a_rollback_that_was_refused(endpoints: Endpoints, registry: Registry, endpoint: Endpoint) -> None:
+    """Once its cause is mended the same rollback is done: the refusal of the first try is no answer to the second."""
+    endpoints.update(NAME, registry.models["2"])
+    files = endpoints._files(NAME)
+    graph = files.models / files.settings().previous_model_folder / "model.onnx"
+    content = graph.read_bytes()
+    graph.write_bytes(b"not a graph")
+    for _ in range(2):
+        with pytest.raises(DeploymentFailedError, match=r"goes on with bank:2.*model\.onnx is not the file"):
+            endpoints.rollback(NAME)
+    graph.write_bytes(content)
+    assert endpoints.rollback(NAME).model_version == "1"
+    assert _asker(endpoint, endpoints.keys(NAME).primary, 0)() == "no"
+
+
+def test_a_model_that_hangs(endpoints: Endpoints, registry: Registry, endpoint: Endpoint) -> None:
+    """While no worker answers the endpoint is Unhealthy, and it can be rolled back: those that do not even retire are ended."""
+    endpoints.update(NAME, registry.models["2"])
+    ready = endpoints._files(NAME).ready()
+    assert ready is not None
+    supervisor = psutil.Process(ready.pid)
+    wait_until(lambda: len(supervisor.children()) == 2)  # those of version 1 have gone
+    for worker in supervisor.children():
+        worker.suspend()
+    assert endpoints.get(NAME).state is EndpointState.UNHEALTHY
+    assert endpoints.rollback(NAME).state is EndpointState.HEALTHY
+    assert _asker(endpoint, endpoints.keys(NAME).primary, 0)() == "no"
+
+
 def test_an_update_that_was_killed(endpoints: Endpoints, registry: Registry, endpoint: Endpoint) -> None:
-    """Whoever updates may die at any moment: the endpoint serves one of the two, says which, and can be updated again."""
+    """Whoever updates may die at any moment: the endpoint serves one of the two, says which, and can be updated again.
+
+    What it goes back to is what was served then, and not what was refused.
+    """
     files = endpoints._files(NAME)
     settings = files.settings()
     files.write(settings.with_model("bank", "5", files.add_model(registry.folder / "5", "5")), files.keys())
@@ -172,3 +206,5 @@ def test_an_update_that_was_killed(endpoints: Endpoints, registry: Registry, end
     assert endpoints.get(NAME).model_version == "1"
     assert endpoints.update(NAME, registry.models["2"]).model_version == "2"
     assert ask() == "yes"
+    assert endpoints.rollback(NAME).model_version == "1"
+    assert ask() == "no"

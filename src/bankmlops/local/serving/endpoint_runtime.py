@@ -13,7 +13,7 @@ _GRACE_SECONDS = 10.0
 def runs(files: EndpointFiles, process: ProcessIdentity) -> bool:
     """Whether it is there, well or not."""
     container = found_container(read_record(files.folder))
-    return container.is_running() if container else is_alive(process)
+    return container.exists() and container.is_running() if container else is_alive(process)
 
 
 def end(files: EndpointFiles, process: ProcessIdentity) -> None:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 
 from bankmlops.errors import ConflictError, DeploymentFailedError, RunFailedError
+from bankmlops.local.ready_file import Ready
 from bankmlops.local.serving.endpoint_files import EndpointFiles, EndpointSettings
 from bankmlops.types import Model
 
 SWITCH_SECONDS = 120.0
+_FORGET_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
@@ -28,6 +30,13 @@ def check_parity(model: Model) -> None:
         check(model.parity)
     except RunFailedError as error:
         raise DeploymentFailedError(f"{which} is not served: {error}") from error
+
+
+def as_served(settings: EndpointSettings, ready: Ready | None) -> EndpointSettings:
+    """The settings of the model that is served, where an update that was killed left those of another one, which was refused."""
+    if ready and settings.previous_model_name and ready.model_folder == settings.previous_model_folder:
+        return rolled_back(settings)
+    return settings
 
 
 def rolled_back(settings: EndpointSettings) -> EndpointSettings:
@@ -49,6 +58,7 @@ def switch(
     Raises `DeploymentFailedError` where it does not; then it goes on with the model before.
     """
     before, keys = files.settings(), files.keys() if settings.auth_enabled else None
+    _wait_until_forgotten(files, settings, is_alive)
     files.write(settings, keys)
     try:
         _wait_until_served(files, settings, is_alive, timeout_seconds)
@@ -57,6 +67,16 @@ def switch(
         files.keep_models((before.model_folder, before.previous_model_folder))
         raise
     files.keep_models((settings.model_folder, settings.previous_model_folder))
+
+
+def _wait_until_forgotten(files: EndpointFiles, settings: EndpointSettings, is_alive: Callable[[], bool]) -> None:
+    """Until the process no longer says that it refused this model at an earlier try, which is no answer to this one."""
+    deadline = time.monotonic() + _FORGET_SECONDS
+    while time.monotonic() < deadline and is_alive():
+        ready = files.ready()
+        if ready is None or ready.refused_folder != settings.model_folder:
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait_until_served(

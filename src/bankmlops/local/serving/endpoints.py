@@ -28,11 +28,11 @@ from bankmlops.local.serving.container_serving import look_at_container, serve_i
 from bankmlops.local.serving.deployment_checks import check_deployment
 from bankmlops.local.serving.endpoint_files import EndpointFiles, EndpointSettings
 from bankmlops.local.serving.endpoint_runtime import end, kill, runs
-from bankmlops.local.serving.endpoint_updates import SWITCH_SECONDS, check_parity, rolled_back, switch
+from bankmlops.local.serving.endpoint_updates import SWITCH_SECONDS, as_served, check_parity, rolled_back, switch
 from bankmlops.local.serving.process_serving import look_at_process, refuse_busy, start_process, wait_until_healthy
 from bankmlops.local.serving.telemetry_files import copy_telemetry
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.types import DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model, UnknownCategories
+from bankmlops.types import DeploymentConfig, Endpoint, EndpointKeys, KeyName, Model, UnknownCategories
 
 MAXIMUM_LOG_LINES = 5000
 _KIND = "endpoints"
@@ -93,8 +93,8 @@ class Endpoints:
         registered, bundle = self._registered(model)
         check_parity(registered)
         with self._workspace.lock(_lock_name(name), timeout_seconds=SWITCH_SECONDS + _LOCK_SECONDS):
-            row, files = self._serving_row(name), self._files(name)
-            settings = files.settings()
+            row, files = self._running_row(name), self._files(name)
+            settings = as_served(files.settings(), files.ready())
             if (settings.model_name, settings.model_version) == (registered.name, registered.version):
                 raise ConflictError(f"endpoint {name!r} serves version {registered.version} of {registered.name!r} already")
             folder = files.add_model(bundle, registered.version)
@@ -104,7 +104,7 @@ class Endpoints:
         """Switch to the model that was served before."""
         self._row(name)
         with self._workspace.lock(_lock_name(name), timeout_seconds=SWITCH_SECONDS + _LOCK_SECONDS):
-            return self._switch(self._serving_row(name), rolled_back(self._files(name).settings()))
+            return self._switch(self._running_row(name), rolled_back(self._files(name).settings()))
 
     def set_app_insights(self, name: str, enabled: bool) -> Endpoint:
         """Turn telemetry on or off; it counts from the next request."""
@@ -184,9 +184,10 @@ class Endpoints:
             database.execute("UPDATE endpoints SET model_name = ?, model_version = ? WHERE name = ?", values)
         return self.get(settings.name)
 
-    def _serving_row(self, name: str) -> Row:
+    def _running_row(self, name: str) -> Row:
+        """The row of an endpoint whose supervisor runs: it can switch to another model even where the present one hangs."""
         row = self._row(name)
-        if self._endpoint(row).state is not EndpointState.HEALTHY:
+        if not runs(self._files(name), _process(row)):
             raise ConflictError(f"endpoint {name!r} does not serve; `bankmlops endpoints logs {name}` may tell why")
         return row
 

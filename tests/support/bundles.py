@@ -29,10 +29,10 @@ def specification() -> FeatureSpecification:
     return fit(columns, "y")
 
 
-def write_bundle(folder: Path) -> Path:
-    """A bundle that answers "yes" for an age of 40 and above."""
+def write_bundle(folder: Path, spec: FeatureSpecification | None = None) -> Path:
+    """A bundle that answers "yes" (the second class of `spec`, which is `specification` or nearly so) from an age of 40 on."""
     folder.mkdir(parents=True)
-    spec = specification()
+    spec = spec or specification()
     (folder / "features.json").write_text(spec.to_json(), encoding="utf-8")
     (folder / "model.onnx").write_bytes(_graph(spec))
     (folder / "background.json").write_text(background_to_json(matrix_from_rows(spec, BACKGROUND)), encoding="utf-8")

@@ -7,17 +7,19 @@ judge). Each is one function of `_Examined`, so that a new one is a function and
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 import numpy
 
+from bankmlops.automl.folds import IN_EVERY_FIT
 from bankmlops.automl.known_tables import KnownLate, KnownTable, recognise
 from bankmlops.automl.leakage import MAXIMUM_ROWS, area_alone, grouped, strongest
+from bankmlops.automl.unread_texts import first_such, has_decimal_comma, is_local_date, is_number, mostly
 from bankmlops.features import ColumnSpecification, FeatureSpecification
 
 Array = numpy.ndarray[Any, Any]
@@ -26,7 +28,6 @@ MAXIMUM_EXAMINED = 500_000  # rows, spread evenly over the table: a second or so
 IMBALANCE_RATIO = 0.2  # Azure's: the rarest class has no more rows than this share of the most frequent one's
 DUPLICATE_SHARE = 0.01
 LEAKAGE_AREA = 0.99
-NUMBERS_SHARE = 0.8
 _MAXIMUM_NAMED = 8
 
 
@@ -74,7 +75,12 @@ class Guardrails:
 def examine(
     columns: Mapping[str, Array], specification: FeatureSpecification, labels: Array, folds: Array | None = None
 ) -> Guardrails:
-    """Look at `columns`, which `specification` was fitted on; `labels` int [rows] are class codes, `folds` int [rows]."""
+    """Look at `columns`, which `specification` was fitted on; `labels` int [rows] are class codes.
+
+    `folds` int8 [rows] are those of `automl.folds`. Of what the specification drops only what is among `columns` counts: what
+    was asked to be ignored is no finding.
+    """
+    specification = replace(specification, dropped=tuple(name for name in specification.dropped if name in columns))
     kept = _spread_rows(len(labels))
     thinned = {name: array[kept] for name, array in columns.items() if name != specification.label_column}
     table = _Examined(thinned, specification, labels[kept], None if folds is None else folds[kept], recognise(columns))
@@ -172,10 +178,22 @@ def _class_balance(table: _Examined) -> Finding:
         f"{classes[most]!r} has {share:.1%} of the rows, {classes[least]!r} {counts[least] / counts.sum():.1%}: always answering "
         f"{classes[most]!r} has an accuracy of {share:.4f}."
     )
-    if ratio > IMBALANCE_RATIO:
-        return Finding("Class balance", Status.PASSED, description)
     action = "No rows are weighted or left out. Judge the model next to that baseline, and by AUC and log loss beside accuracy."
-    return Finding("Class balance", Status.ALERTED, description, action)
+    actions = [action] if ratio <= IMBALANCE_RATIO else []
+    alike = _spelled_alike(classes)
+    if alike:
+        shown = [" and ".join(f"{classes[code]!r} ({counts[code]:,} rows)" for code in codes) for codes in alike]
+        description += f" Classes differ in case or blanks alone: {_named(shown)}."
+        actions.append("Each spelling is a class of its own: write them alike if they mean the same.")
+    return Finding("Class balance", Status.ALERTED if actions else Status.PASSED, description, " ".join(actions))
+
+
+def _spelled_alike(classes: Sequence[str]) -> list[list[int]]:
+    """The codes of classes that are the same but for case and blanks, for each such text."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for code, name in enumerate(classes):
+        found[" ".join(name.split()).casefold()].append(code)
+    return [codes for codes in found.values() if len(codes) > 1]
 
 
 def _missing_values(table: _Examined) -> Finding:
@@ -261,10 +279,12 @@ def _across_folds(table: _Examined) -> Finding | None:
     if table.folds is None:
         return None
     features, _ = table.groups
-    pairs = numpy.unique(features * (int(table.folds.max()) + 1) + table.folds) // (int(table.folds.max()) + 1)
-    rows = int((numpy.bincount(pairs)[features] > 1).sum())
-    description = f"{rows:,} held-out rows have a twin among the rows that a model was fitted on ({rows / len(features):.2%})."
-    if rows <= DUPLICATE_SHARE * len(features):
+    names, folds = numpy.unique(table.folds, return_inverse=True)
+    pairs = numpy.unique(features * len(names) + folds) // len(names)
+    held_out = table.folds != IN_EVERY_FIT
+    rows, judged = int((numpy.bincount(pairs)[features] > 1)[held_out].sum()), int(held_out.sum())
+    description = f"{rows:,} held-out rows have a twin among the rows that a model was fitted on ({rows / max(judged, 1):.2%})."
+    if rows <= DUPLICATE_SHARE * judged:
         return Finding("Duplicates across folds", Status.PASSED, description)
     return Finding(
         "Duplicates across folds", Status.ALERTED, description, "Scores may be better than on rows that are really new."
@@ -291,31 +311,34 @@ def _known_late(table: _Examined) -> Finding | None:
 
 
 def _numbers_as_text(table: _Examined) -> Finding:
-    found = {name: others for name, array in table.columns.items() if (others := _other_texts(array)) is not None}
+    found = mostly(table.columns, is_number)
     if not found:
         return Finding("Numbers stored as text", Status.PASSED, "No text column holds numbers.")
     shown = [f"{name} (but for {', '.join(map(repr, others[:3]))})" if others else name for name, others in found.items()]
-    action = "Each number counts as a category. Take out what is no number, so that the column is read as numbers."
+    used = any(column.name in found and column.categories for column in table.specification.columns)
+    left_out = [name for name in found if name in table.specification.dropped]
+    action = "Each number counts as a category. " if used else ""
+    action += f"Left out: {_named(left_out)}. " if left_out else ""
+    action += (
+        "Take out what is no number, so that the column is read as numbers; "
+        "until then `--numeric-columns` refuses it, and says for which row."
+    )
+    if any(first_such(table.columns[name], has_decimal_comma) for name in found):
+        action += (
+            " Decimal commas (1.234,5) are read where semicolons divide the fields and a whole column is such numbers; "
+            "decimal points always serve."
+        )
     return Finding("Numbers stored as text", Status.ALERTED, f"Mostly numbers: {_named(shown)}.", action, tuple(found))
 
 
-def _other_texts(array: Array) -> list[str] | None:
-    """The texts of a column that are no numbers, the most frequent first; None where most of its values are none."""
-    if array.dtype.kind not in "OUT":
+def _dates_as_text(table: _Examined) -> Finding | None:
+    found = tuple(mostly(table.columns, is_local_date))
+    if not found:
         return None
-    counts = Counter(value for value in array.tolist() if value is not None)
-    others = {text: count for text, count in counts.items() if not _is_number(str(text))}
-    if not counts or sum(others.values()) > (1 - NUMBERS_SHARE) * sum(counts.values()):
-        return None
-    return sorted(others, key=lambda text: (-others[text], text))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.strip().lower() not in {"nan", "inf", "-inf", "infinity"}
+    shown = [f"{name} ({first_such(table.columns[name], is_local_date)!r})" for name in found]
+    description = f"Mostly dates that aren't ISO 8601: {_named(shown)}."
+    action = "Each counts as a category, or the column as an identifier. Write 2026-01-31, and year, month and day are used."
+    return Finding("Dates stored as text", Status.ALERTED, description, action, found)
 
 
 def _named(names: list[str] | tuple[str, ...]) -> str:
@@ -331,6 +354,7 @@ _GUARDRAILS = (
     _words,
     _dropped,
     _numbers_as_text,
+    _dates_as_text,
     _duplicates,
     _contradictions,
     _across_folds,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
-
-import numpy
 
 from bankmlops.automl.guardrails import examine
 from bankmlops.automl.guardrails_page import write_guardrails
@@ -25,9 +22,7 @@ class Preparation(threading.Thread):
         self._dataset = dataset
         self._outputs = outputs
         self._deadline = deadline
-        dropped = tuple(name for name in table.specification.dropped if name in table.columns)
-        specification = replace(table.specification, dropped=dropped)  # what was asked to be ignored is no finding
-        self.guardrails = examine(table.columns, specification, table.labels, numpy.unique(table.folds, return_inverse=True)[1])
+        self.guardrails = examine(table.columns, table.specification, table.labels, table.folds)
         self.worth: tuple[ColumnWorth, ...] = ()
         write_guardrails(outputs, self.guardrails, table, dataset)
 

@@ -12,7 +12,7 @@ import numpy
 
 from bankmlops.automl.featurization import apply_purposes, categorical_columns, ignored_columns, text_columns
 from bankmlops.automl.folds import IN_EVERY_FIT, IN_NO_FIT, USUAL_FOLDS, assign_folds, choose_folds, held_out_folds
-from bankmlops.automl.sampling import sample_rows
+from bankmlops.automl.sampling import check_validation, sample_rows, sample_wide_rows
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
 from bankmlops.types import AutoMLConfig
@@ -98,15 +98,17 @@ def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None =
     Raises `InvalidRequestError` for a table that can't serve.
     """
     label_column = config.dataset.label_column
-    rows = sample_rows(columns[label_column], config)
-    sampled_from = 0 if rows is None else len(columns[label_column])
-    columns = columns if rows is None else {name: array[rows] for name, array in columns.items()}
-    training = apply_purposes(columns, config.featurization, label_column)
+    count = len(columns[label_column])
+    columns = _taken(columns, sample_rows(columns[label_column], config))
+    training: Columns = apply_purposes(columns, config.featurization, label_column)
     specification = _specification(training, ignored_columns(columns, config.featurization), config)
+    training = _taken(training, sample_wide_rows(training[label_column], specification, config))
+    sampled_from = count if len(training[label_column]) < count else 0
     matrix, labels = matrix_from_columns(specification, training), encode_labels(specification, training[label_column])
     folds = choose_folds(labels, config)
     if validation is not None:
         apart = _alike(apply_purposes(_checked(validation, columns), config.featurization, label_column), training)
+        check_validation(apart[label_column], specification)
         training = {name: numpy.concatenate([array, apart[name]]) for name, array in training.items()}
         matrix = numpy.concatenate([matrix, matrix_from_columns(specification, apart)])
         added = encode_labels(specification, apart[label_column])
@@ -118,6 +120,10 @@ def prepare(columns: Columns, config: AutoMLConfig, validation: Columns | None =
     if len(numpy.unique(table.scored_labels)) < 2:
         raise InvalidRequestError(f"validation: {table.judged}, all of a single class; hold out more")
     return table
+
+
+def _taken(columns: Columns, rows: Array | None) -> Columns:
+    return columns if rows is None else {name: array[rows] for name, array in columns.items()}
 
 
 def _specification(columns: Columns, ignored: tuple[str, ...], config: AutoMLConfig) -> FeatureSpecification:

@@ -19,7 +19,7 @@ from bankmlops.azure.errors import translated
 from bankmlops.azure.names import check_name
 from bankmlops.azure.parallel import each
 from bankmlops.azure.workspace import CREATED_BY, AzureWorkspace
-from bankmlops.datasets import check_for_training, freeze, read_table
+from bankmlops.datasets import check_for_training, freeze, note_decimal_commas, read_table
 from bankmlops.errors import NotFoundError
 from bankmlops.types import Dataset, DataSource
 
@@ -39,6 +39,7 @@ class Datasets:
         check_name("dataset name", name)
         table = read_table(source.path)
         check_for_training(table, label_column, str(source.path))
+        note_decimal_commas(table, source.path)
         with tempfile.TemporaryDirectory(prefix="bankmlops-dataset-") as folder:
             frozen = freeze(table, Path(folder))
             description = {

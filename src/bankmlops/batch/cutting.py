@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bankmlops.datasets.delimited import detect_delimiter
+from bankmlops.datasets.delimited import delimiter_line, detect_delimiter
 from bankmlops.datasets.encodings import detect_encoding
 from bankmlops.datasets.reading import check_names
 from bankmlops.errors import InvalidRequestError
@@ -45,6 +45,8 @@ def describe(path: Path) -> Delimited:
         start = len(_BYTE_ORDER_MARK) if file.read(3) == _BYTE_ORDER_MARK else 0
         file.seek(start)
         line = _header_line(path, file)
+        if delimiter_line(line.decode(plain)):
+            line = _header_line(path, file)
         start = file.tell()
     header = next(csv.reader(io.StringIO(line.decode(plain), newline=""), delimiter=delimiter), [])
     if not header:

@@ -6,7 +6,8 @@ The chunks of a file are the same whenever it is read, which is what makes an en
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from bankmlops.batch.cutting import Delimited, cut, describe
+from bankmlops.datasets.decimals import shows_comma, shows_point, with_points
 from bankmlops.datasets.reading import PARQUET_MAGIC, PARQUET_SUFFIXES, read_errors
 from bankmlops.datasets.sources import SUFFIXES
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features import FeatureSpecification
 
 CHUNK_ROWS = 65_536
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +104,59 @@ def _delimited(path: Path, specification: FeatureSpecification) -> Iterator[Load
     delimited = describe(path)
     _wanted(path, delimited.header, specification)
     size = max(path.stat().st_size - delimited.start, 1)
+    commas = _decimal_commas(delimited, specification)
     for content in cut(delimited):
-        yield len(content) / size, partial(_parse, delimited, specification, content)
+        yield len(content) / size, partial(_parse, delimited, specification, commas, content)
 
 
-def _parse(delimited: Delimited, specification: FeatureSpecification, content: bytearray) -> Rows:
+def _decimal_commas(delimited: Delimited, specification: FeatureSpecification) -> frozenset[str]:
+    """The model's columns of numbers that have decimal commas, which the whole file tells; what is no number doesn't matter."""
+    commas: set[str] = set()
+    points: set[str] = set()
+    if delimited.delimiter == "," or not any(b"," in content for content in cut(delimited)):
+        return frozenset()
+    texts = {column.name: pa.string() for column in specification.columns if column.kind.is_numeric}
+    for content in cut(delimited):
+        with suppress(pa.ArrowInvalid):  # what is no table is refused when it is its turn
+            columns = _read(delimited, texts, content).columns
+            commas |= {name for name in columns.keys() - commas if shows_comma(columns[name], delimited.delimiter)}
+            points |= {name for name in columns.keys() - points if shows_point(columns[name])}
+    return frozenset(commas - points)
+
+
+def _parse(delimited: Delimited, specification: FeatureSpecification, commas: Collection[str], content: bytearray) -> Rows:
     """Numbers as numbers where all are; a chunk with another word among them is read again as text."""
-    numeric = {column.name for column in specification.columns if column.kind.is_numeric}
     if content.isspace():
         return Rows({}, 0, numpy.arange(0))
+    numeric = {column.name: pa.float64() for column in specification.columns if column.kind.is_numeric}
+    texts = {column.name: pa.string() if column.name in commas else _TEXT for column in specification.columns}
     try:
-        return _read(delimited, specification, content, numeric)
+        return _with_points(_read(delimited, texts | {name: numeric[name] for name in numeric.keys() - commas}, content), commas)
     except pa.ArrowInvalid:
         pass
     try:
-        return _read(delimited, specification, content, ())
+        return _with_points(_read(delimited, texts, content), commas)
     except pa.ArrowInvalid as error:
         raise InvalidRequestError(f"{delimited.path}: not a table ({str(error).splitlines()[0][:300]})") from error
 
 
-def _read(delimited: Delimited, specification: FeatureSpecification, content: bytearray, numeric: Collection[str]) -> Rows:
+def _with_points(rows: Rows, commas: Collection[str]) -> Rows:
+    """The rows with these columns' decimal commas as points: numbers where all are, else texts, each judged by itself."""
+    if not commas:
+        return rows
+    return replace(rows, columns={**rows.columns, **{name: _numbers_of(rows.columns[name]) for name in commas}})
+
+
+def _numbers_of(texts: pa.Array) -> pa.Array:
+    points = with_points(texts)
+    try:
+        return points.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return points
+
+
+def _read(delimited: Delimited, types: Mapping[str, pa.DataType], content: bytearray) -> Rows:
+    """The columns that `types` names, in its order."""
     ragged: list[Rejection] = []
 
     def reject(row: pyarrow.csv.InvalidRow) -> str:
@@ -128,8 +164,6 @@ def _read(delimited: Delimited, specification: FeatureSpecification, content: by
         ragged.append(Rejection(row.number - 1, "", reason))
         return "skip"
 
-    text = pa.dictionary(pa.int32(), pa.string())
-    names = [column.name for column in specification.columns]
     table = pyarrow.csv.read_csv(
         pa.BufferReader(content),
         read_options=pyarrow.csv.ReadOptions(
@@ -139,8 +173,8 @@ def _read(delimited: Delimited, specification: FeatureSpecification, content: by
             delimiter=delimited.delimiter, newlines_in_values=True, invalid_row_handler=reject
         ),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: pa.float64() if name in numeric else text for name in names},
-            include_columns=names,
+            column_types=types,
+            include_columns=list(types),
             strings_can_be_null=True,
         ),
     )

@@ -38,9 +38,9 @@ def import_file(
     ] = None,
 ) -> None:
     """Join labels to the requests that an endpoint collected; exits with 2 where some were refused, and stores the others."""
-    from bankmlops.datasets.outcomes import read_outcomes
+    from bankmlops.datasets.outcomes import read_written_outcomes
 
-    outcomes = read_outcomes(file, label)
+    outcomes = read_written_outcomes(file, label)
     receipt = _total(session.backend.record_outcomes(endpoint, part) for part in _parts(outcomes))
     session.show(receipt, _draw)
     for refusal in receipt.refusals:

@@ -25,6 +25,17 @@ def check_for_training(table: pa.Table, label_column: str, name: str) -> None:
     _check_classes(table.column(label_column), label_column, name)
 
 
+def check_for_test(table: pa.Table, label_column: str, name: str) -> None:
+    """Raise `InvalidRequestError`, one line that starts with `name`, where no model can be judged on `table`."""
+    _check_label_is_there(table, label_column, name)
+    if table.num_rows == 0:
+        raise InvalidRequestError(f"{name}: no row; at least one of each of two classes would serve")
+    _check_labels_are_complete(table.column(label_column), label_column, name)
+    if pc.count_distinct(table.column(label_column)).as_py() == 1:
+        only = table.column(label_column)[0].as_py()
+        raise InvalidRequestError(f"{name}: {table.num_rows} rows, all of the class {only!r}; a second class would serve")
+
+
 def _check_label_is_there(table: pa.Table, label_column: str, name: str) -> None:
     if label_column in table.column_names:
         return

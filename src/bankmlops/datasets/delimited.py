@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
+from bankmlops.datasets.decimals import with_numbers
 from bankmlops.datasets.encodings import detect_encoding
 from bankmlops.errors import InvalidRequestError
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_RECORDS = 100
 MAXIMUM_FIELD_CHARACTERS = 1 << 20
+_DELIMITER_LINE = re.compile(r'"?sep=([^\w"\r\n])"?\r?\n?', re.IGNORECASE)
 
 
-def read_delimited(path: Path) -> pa.Table:
-    """The table in a CSV file. Raises `InvalidRequestError`."""
+def read_delimited(path: Path, texts: Collection[str] = ()) -> pa.Table:
+    """The table in a CSV file; the columns named in `texts` as they are written. Raises `InvalidRequestError`."""
     encoding = detect_encoding(path)
     delimiter = detect_delimiter(path, encoding)
     _check_header(path, encoding, delimiter)
     table = _parse(path, encoding, delimiter, {})
-    as_text = {field.name: pa.string() for field in table.schema if pa.types.is_temporal(field.type)}
+    asked = [name for name in table.column_names if name.strip() in texts]
     # A date keeps the spelling it has in the file: a row to score will come with the same.
-    return _parse(path, encoding, delimiter, as_text) if as_text else table
+    as_text = {field.name: pa.string() for field in table.schema if field.name in asked or pa.types.is_temporal(field.type)}
+    return with_numbers(_parse(path, encoding, delimiter, as_text) if as_text else table, delimiter, asked)
 
 
 def detect_delimiter(path: Path, encoding: str) -> str:
-    """The delimiter that cuts most of the first records as it cuts the header, and cuts most fields."""
-    return max(DELIMITERS, key=lambda delimiter: _fitness(path, encoding, delimiter))
+    """The one that a first line such as `sep=;` names, or that cuts most of the first records as the header, and most fields."""
+    with path.open(encoding=encoding, newline="") as file:
+        said = delimiter_line(file.readline(MAXIMUM_FIELD_CHARACTERS))
+    return said or max(DELIMITERS, key=lambda delimiter: _fitness(path, encoding, delimiter))
+
+
+def delimiter_line(line: str) -> str:
+    """The delimiter that a first line such as Excel's `sep=;` names, which belongs to no table; "" where it is another line."""
+    found = _DELIMITER_LINE.fullmatch(line)
+    return found[1] if found else ""
 
 
 def _fitness(path: Path, encoding: str, delimiter: str) -> tuple[bool, float, int]:
@@ -49,12 +61,18 @@ def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, l
     """The line where each record starts, and its fields; blank lines are left out."""
     csv.field_size_limit(MAXIMUM_FIELD_CHARACTERS)
     with path.open(encoding=encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        line = 1
+        before = _lines_before_header(path, encoding)
+        reader = csv.reader(islice(file, before, None), delimiter=delimiter, strict=True)
+        line = before + 1
         for record in reader:
             if record:
                 yield line, record
-            line = reader.line_num + 1
+            line = before + reader.line_num + 1
+
+
+def _lines_before_header(path: Path, encoding: str) -> int:
+    with path.open(encoding=encoding, newline="") as file:
+        return 1 if delimiter_line(file.readline(MAXIMUM_FIELD_CHARACTERS)) else 0
 
 
 def _check_header(path: Path, encoding: str, delimiter: str) -> None:
@@ -73,7 +91,7 @@ def _parse(path: Path, encoding: str, delimiter: str, types: dict[str, pa.DataTy
     try:
         return pa.csv.read_csv(
             path,
-            read_options=pa.csv.ReadOptions(encoding=encoding),
+            read_options=pa.csv.ReadOptions(encoding=encoding, skip_rows=_lines_before_header(path, encoding)),
             parse_options=pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True),
         )

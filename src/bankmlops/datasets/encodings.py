@@ -34,11 +34,21 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# How files begin that are no text, what they are and what would serve.
+_OTHER_FILES = (
+    (b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (b"PK\x03\x04", "an Excel workbook or another ZIP archive; save the sheet as CSV UTF-8, or unpack the archive first"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV UTF-8"),
+    (b"PAR1", "a Parquet file and no text; it is read as one where Parquet files are taken, otherwise write it as CSV"),
+)
 
 
 def detect_encoding(path: Path) -> str:
     """The name of Python's codec that reads the whole file. Raises `InvalidRequestError` with line and byte where none does."""
     head = _window(path, 0)
+    other = other_file(head)
+    if other:
+        raise InvalidRequestError(f"{path}: {other}")
     marked = next((encoding for mark, encoding in _MARKS if head.startswith(mark)), "") or _utf16_without_mark(head)
     if marked:
         return _checked(path, marked)
@@ -50,6 +60,11 @@ def detect_encoding(path: Path) -> str:
     if _is_mostly_utf8(window):
         raise _broken(path, broken, "UTF-8 text")
     return _single_byte(path, window)
+
+
+def other_file(head: bytes) -> str:
+    """What a file that begins so is, and what would serve; "" where it may be text."""
+    return next((what for magic, what in _OTHER_FILES if head.startswith(magic)), "")
 
 
 def _utf16_without_mark(head: bytes) -> str:

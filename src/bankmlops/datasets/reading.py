@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -19,17 +19,18 @@ PARQUET_MAGIC = b"PAR1"
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
-def read_table(path: Path) -> pa.Table:
-    """The table in a CSV file (delimiter and encoding detected) or a Parquet file.
+def read_table(path: Path, texts: Collection[str] = ()) -> pa.Table:
+    """The table in a CSV file (delimiter, encoding and decimal commas detected) or a Parquet file.
 
-    Dates and times become text; NaN becomes null. Raises `InvalidRequestError` with one line that names the file and the line,
-    byte or column at fault, and `BackendUnavailableError` where the file can't be read.
+    Dates and times become text; NaN becomes null. A CSV file's columns that are named in `texts` are text as it is written.
+    Raises `InvalidRequestError` with one line that names the file and the line, byte or column at fault, and
+    `BackendUnavailableError` where the file can't be read.
     """
     with read_errors(path):
         _check_is_file(path)
         head = _head(path)
         is_parquet = head == PARQUET_MAGIC or path.suffix.lower() in PARQUET_SUFFIXES
-        table = _read_parquet(path) if is_parquet else read_delimited(path)
+        table = _read_parquet(path) if is_parquet else read_delimited(path, texts)
     if table.num_rows == 0:
         raise InvalidRequestError(f"{path}: a header but no rows; a table with at least 50 rows would serve")
     return _canonical(path, table)
@@ -66,7 +67,7 @@ def _read_parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
             check_names(str(path), file.schema_arrow.names)
-            return file.read()
+            return file.read().replace_schema_metadata(None)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -91,7 +92,7 @@ def check_names(place: str, names: list[str]) -> None:
 def _canonical(path: Path, table: pa.Table) -> pa.Table:
     names = [name.strip() for name in table.column_names]
     columns = [_canonical_column(path, name, column) for name, column in zip(names, table.columns, strict=True)]
-    return pa.table(columns, names=names)
+    return pa.table(columns, names=names, metadata=table.schema.metadata)
 
 
 def _canonical_column(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,7 +19,7 @@ from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.types import Dataset, DataSource
 
 if TYPE_CHECKING:
-    from pyarrow import Schema
+    from pyarrow import Schema, Table
 
     from bankmlops.datasets import FrozenTable
     from bankmlops.datasets.columns import Array
@@ -39,11 +39,19 @@ class Datasets:
         Raises `InvalidRequestError` for a table that can't be trained on, `ConflictError` where the same content is registered
         under this name with another label column. A failure leaves nothing behind.
         """
-        from bankmlops.datasets import check_for_training, freeze, read_table
+        from bankmlops.datasets import check_for_training, note_decimal_commas, read_table
 
         check_name("dataset name", name)
         table = read_table(source.path)
         check_for_training(table, label_column, source.path.name)
+        note_decimal_commas(table, source.path)
+        return self.keep(name, table, source, label_column)
+
+    def keep(self, name: str, table: Table, source: DataSource, label_column: str) -> Dataset:
+        """Make a table that was read and checked a version, as `register` does; raises `ConflictError` as it does."""
+        from bankmlops.datasets import freeze
+
+        check_name("dataset name", name)
         waiting = self._workspace.folder_of("datasets", f"new-{uuid4().hex}")
         try:
             with disk_errors(waiting):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from bankmlops.automl.known_tables import BANK_MARKETING
 from bankmlops.automl.leakage import area_alone, baseline_probabilities, grouped, measure_worth
 from bankmlops.automl.preparation import Preparation
 from bankmlops.automl.table import prepare
+from bankmlops.errors import InvalidRequestError
 from bankmlops.features import encode_labels, fit, matrix_from_columns
+from bankmlops.types import ColumnPurpose, Featurization
 from unit.automl.tables import columns, config
 
 Array = numpy.ndarray[Any, Any]
@@ -109,6 +112,22 @@ def test_duplicates_contradictions_and_folds() -> None:
     assert {_finding(found, name).status for name in names} == {Status.ALERTED}
 
 
+def test_judged_rows_that_were_all_trained_on(tmp_path: Path) -> None:
+    """A validation dataset of rows that the training data has is alerted of, however few they are beside that."""
+    table = columns(30_000, 2)
+    validation = {name: array[:: len(array) // 100] for name, array in table.items()}
+    asked = config(table)
+    prepared = prepare(table, asked, validation)
+    finding = _finding(Preparation(prepared, asked.dataset, tmp_path, 0.0).guardrails, "Duplicates across folds")
+    assert finding.status is Status.ALERTED
+    assert finding.description.startswith("100 held-out rows")
+    assert "(100.00%)" in finding.description
+    other = columns(120, 2, seed=1)
+    new = {name: array[numpy.isfinite(other["number"])] for name, array in other.items()}
+    preparation = Preparation(prepare(table, asked, new), asked.dataset, tmp_path, 0.0)
+    assert _finding(preparation.guardrails, "Duplicates across folds").status is Status.PASSED
+
+
 def test_without_folds_nothing_is_said_of_them() -> None:
     """The guardrail of folds is there only where there are folds."""
     assert "Duplicates across folds" not in {finding.name for finding in _examine(_clean(), folds=False).findings}
@@ -150,6 +169,63 @@ def test_numbers_stored_as_text() -> None:
     found = _finding(_examine(table), "Numbers stored as text")
     assert (found.status, found.columns) == (Status.ALERTED, ("balance",))
     assert "'n/a'" in found.description
+
+
+@pytest.mark.parametrize(("distinct", "is_left_out"), [(400, True), (90, False)])
+def test_what_becomes_of_numbers_stored_as_text(distinct: int, is_left_out: bool) -> None:
+    """Where hardly two are alike the column is left out, and said to be; else each number is a category, and said to be one."""
+    table = _clean()
+    table["balance"] = numpy.array([str(row % distinct / 7) if row % 100 else "n/a" for row in range(400)], dtype=object)
+    found = _examine(table)
+    action = _finding(found, "Numbers stored as text").action
+    assert ("balance" in _finding(found, "Columns without information").columns) is is_left_out
+    assert ("Left out: balance." in action) is is_left_out
+    assert ("Each number counts as a category." in action) is not is_left_out
+    assert "until then `--numeric-columns` refuses it, and says for which row" in action
+    with pytest.raises(InvalidRequestError, match="column 'balance', row 0: 'n/a' is no number"):
+        prepare(table, config(table, featurization=Featurization(column_purposes={"balance": ColumnPurpose.NUMERIC})))
+
+
+@pytest.mark.parametrize("others", [["k.A."], []])
+def test_decimal_commas_stored_as_text(others: list[str]) -> None:
+    """A column of decimal commas that is left out as an identifier is named, with how they would be read."""
+    table = _clean()
+    table["price"] = numpy.array([*(f"1.{row},5" for row in range(100, 500 - len(others))), *others], dtype=object)
+    found = _examine(table)
+    assert "identifiers: price" in _finding(found, "Columns without information").description
+    numbers = _finding(found, "Numbers stored as text")
+    assert (numbers.status, numbers.columns) == (Status.ALERTED, ("price",))
+    assert "Decimal commas (1.234,5) are read where semicolons divide the fields" in numbers.action
+
+
+@pytest.mark.parametrize("pattern", ["{:02}.{:02}.{}", "{}/{}/{}", "{:02}-{:02}-{} 12:30"])
+def test_dates_that_are_not_read(pattern: str) -> None:
+    """A column of dates as a country writes them is named, with an example and the spelling that is read."""
+    table = _clean()
+    table["day"] = numpy.array([pattern.format(row % 28 + 1, row % 12 + 1, 1980 + row % 40) for row in range(400)], dtype=object)
+    table["release"] = numpy.array([f"1.{row % 9}.{row % 30}" for row in range(400)], dtype=object)
+    found = _finding(_examine(table), "Dates stored as text")
+    assert (found.status, found.columns) == (Status.ALERTED, ("day",))
+    assert repr(table["day"][0]) in found.description
+    assert "2026-01-31" in found.action
+
+
+def test_classes_that_differ_in_case_or_blanks() -> None:
+    """Spellings of what may be one class are named, each with its rows; balanced classes alert for that alone."""
+    table = _clean()
+    table["y"] = numpy.array(["Ja", "nein", "ja", "nein "] * 100, dtype=object)
+    found = _finding(_examine(table), "Class balance")
+    assert found.status is Status.ALERTED
+    assert "'Ja' (100 rows) and 'ja' (100 rows), 'nein' (100 rows) and 'nein ' (100 rows)" in found.description
+    assert found.action == "Each spelling is a class of its own: write them alike if they mean the same."
+
+
+def test_what_was_asked_to_be_left_out_is_no_finding() -> None:
+    """A specification may drop columns that are not in the table any more."""
+    table = _clean()
+    specification = replace(fit(table, "y"), dropped=("gone",))
+    found = examine(table, specification, encode_labels(specification, table["y"]))
+    assert _finding(found, "Columns without information").status is Status.PASSED
 
 
 def _bank() -> dict[str, Array]:

@@ -213,3 +213,24 @@ def test_a_large_table_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts["often"] == pytest.approx(500 * 999 / 3000, abs=1)
     assert prepare(table, asked).fingerprint == sample.fingerprint
     assert prepare(table, config(table, experiment_timeout_minutes=5.0)).sampled_from == 0
+
+
+def test_a_wide_table_is_sampled_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows and features together are bounded before there is a matrix; what is too wide for that is refused."""
+    table = columns(3000, 2) | {"city": numpy.array([f"city {row % 60}" for row in range(3000)], dtype=object)}
+    monkeypatch.setattr(sampling, "MOST_CELLS", 40_000)
+    monkeypatch.setattr(sampling, "FEWEST_WIDE_ROWS", 500)
+    sample = prepare(table, config(table))
+    width = sample.specification.width
+    assert (len(sample.labels), sample.sampled_from) == (40_000 // width, 3000)
+    assert sample.matrix.shape == (40_000 // width, width)
+    assert prepare(table, config(table)).fingerprint == sample.fingerprint
+    asked = config(table)
+    with pytest.raises(InvalidRequestError, match=r"validation_dataset: 3,000 rows of 6. features"):
+        prepare(table, replace(asked, validation_dataset=asked.dataset), table)
+    monkeypatch.setattr(sampling, "FEWEST_WIDE_ROWS", 1000)
+    with pytest.raises(
+        InvalidRequestError,
+        match=r"3,000 rows of 6. features .* \(drop_columns; the widest: city 60, text 3, .*or at most 5.. rows",
+    ):
+        prepare(table, asked)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ import pytest
 from bankmlops.batch import BatchResult, reading, score_files
 from bankmlops.batch.cutting import cut, describe
 from bankmlops.errors import ConflictError, InvalidRequestError
+from bankmlops.features import ColumnKind
 from bankmlops.scoring.bundle import Bundle, load_bundle
 from bankmlops.scoring.model import Scorer
-from support.bundles import write_bundle
+from support.bundles import specification, write_bundle
 
 ROWS = 500
 AGES = [18 + number * 7 % 60 for number in range(ROWS)]
@@ -270,6 +272,7 @@ def test_kill_9(bundle: Bundle, tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
     program = f"""
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from bankmlops.batch import reading, score_files
@@ -292,3 +295,34 @@ score_files(bundle, Path({str(source)!r}), Path({str(output)!r}), on_progress=la
     subprocess.run([sys.executable, "-c", undisturbed], check=True, timeout=120)
     assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not list(tmp_path.glob(".*"))
+
+
+def _with_fractions(folder: Path) -> Bundle:
+    """The bundle of a model that was trained on ages with fractions."""
+    trained = specification()
+    columns = tuple(replace(each, kind=ColumnKind.NUMBER) if each.name == "age" else each for each in trained.columns)
+    return load_bundle(write_bundle(folder, replace(trained, columns=columns)))
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_decimal_commas(tmp_path: Path) -> None:
+    """The whole file decides, also where a chunk has none: 1.040 is 1,040 beside them. A bad value costs its own row."""
+    bundle = _with_fractions(tmp_path / "bundle")
+    ages = ["1.040", *("39,5" if number % 2 else "40,5" for number in range(300)), "old", *["1.040"] * 200]
+    path = tmp_path / "rows.csv"
+    path.write_text("sep=;\nage;job;id\n" + "".join(f"{age};a, b;{number}\n" for number, age in enumerate(ages)))
+    result = score_files(bundle, path, tmp_path / "scored.parquet")
+    answers = pq.read_table(tmp_path / "scored.parquet").column("prediction").to_pylist()
+    assert (result.rows, result.rejected) == (501, 1)
+    assert answers == ["yes", *["yes", "no"] * 150, *["yes"] * 200]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_points_beside_commas(tmp_path: Path) -> None:
+    """A column with decimal points has no decimal commas: a value that has one is refused, and the others mean what they say."""
+    bundle = _with_fractions(tmp_path / "bundle")
+    path = tmp_path / "rows.csv"
+    path.write_text("age;job\n" + "1.040;student\n" * 100 + "40,5;student\n" + "50.5;student\n")
+    result = score_files(bundle, path, tmp_path / "scored.parquet")
+    answers = pq.read_table(tmp_path / "scored.parquet").column("prediction").to_pylist()
+    assert (result.rejected, answers) == (1, [*["no"] * 100, "yes"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from bankmlops.datasets import check_for_training
+from bankmlops.datasets import check_for_test, check_for_training
 from bankmlops.errors import InvalidRequestError
 
 
@@ -74,3 +74,18 @@ def test_class_with_hardly_a_row() -> None:
     """A class that can't be in each fold is named."""
     message = _message(_table(["no"] * 60 + ["perhaps"] * 4 + ["yes"] * 60))
     assert "the class 'perhaps' has 4 rows; at least 5 a class would serve" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([], "no row; at least one of each of two classes would serve"),
+        (["no"] * 3, "3 rows, all of the class 'no'; a second class would serve"),
+        (["no", None], "1 rows have no label"),
+    ],
+)
+def test_what_no_model_can_be_judged_on(labels: list[object], expected: str) -> None:
+    """A test wants a row of two classes each, and all labels; it may be as small as that."""
+    with pytest.raises(InvalidRequestError, match=f"^test.*{expected}"):
+        check_for_test(_table(labels), "y", "test")
+    check_for_test(_table(["no", "yes"]), "y", "test")

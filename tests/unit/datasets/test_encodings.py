@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -80,3 +81,21 @@ def test_foreign_letters_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(text.encode("cp1251"))
     assert path.read_text(encoding=detect_encoding(path)) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (gzip.compress(b"a,y\n1,no\n"), "compressed with gzip; unpack it first"),
+        (b"PK\x03\x04\x14\x00\x06\x00workbook", "an Excel workbook or another ZIP archive; save the sheet as CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save the sheet as CSV UTF-8"),
+        (b"PAR1\x15\x04\x15", "a Parquet file and no text"),
+    ],
+)
+def test_files_that_are_no_text(tmp_path: Path, content: bytes, expected: str) -> None:
+    """An archive, a workbook and a Parquet file are called what they are, and not text with a broken byte."""
+    path = tmp_path / "data.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidRequestError) as caught:
+        detect_encoding(path)
+    assert str(caught.value).startswith(f"{path}: {expected}")

@@ -56,6 +56,17 @@ def test_each_encoding(tmp_path: Path, encoding: str) -> None:
     assert content_sha256(table) == content_sha256(plain)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("line", "delimiter"), [("sep=;\r\n", ";"), ('"sep=|"\n', "|"), ("SEP=:\n", ":")])
+def test_the_line_that_names_the_delimiter(tmp_path: Path, encoding: str, line: str, delimiter: str) -> None:
+    """Excel's first line names the delimiter, whichever it is, and is no row; lines are still counted from the file's start."""
+    text = line + _delimited(delimiter)
+    table = read_table(_write(tmp_path / "data.csv", text, encoding))
+    assert table.column("age").to_pylist() == [30, 41, 52]
+    ragged = _message(_write(tmp_path / "ragged.csv", f"{text}1{delimiter}2\n", encoding))
+    assert "line 6: 2 fields where the header has 3" in ragged
+
+
 def test_uci_file(tmp_path: Path) -> None:
     """UCI's own layout is read: semicolons, every text in quotation marks, dots in the names."""
     text = '"age";"job";"emp.var.rate";"y"\n' + '56;"housemaid; cleaner";1.1;"no"\n' + '57;"services";-0.1;"yes"\n'

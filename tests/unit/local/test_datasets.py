@@ -45,6 +45,18 @@ def test_register(datasets: Datasets, tmp_path: Path) -> None:
     assert _stored(tmp_path) == [dataset.sha256]
 
 
+def test_decimal_commas_are_said(datasets: Datasets, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Which columns were read with a decimal comma is said: a list of two numbers looks like one."""
+    lines = [f"{number},5;{number % 4},{number % 3};{('no', 'yes')[number % 2]}" for number in range(60)]
+    (tmp_path / "german.csv").write_text("\n".join(["amount;pair;y", *lines]) + "\n")
+    dataset = datasets.register("german", DataSource(tmp_path / "german.csv"), "y")
+    assert datasets.read(dataset)["amount"][:2].tolist() == [0.5, 1.5]
+    assert "german.csv: read as numbers with a decimal comma: amount, pair; " in caplog.text
+    caplog.clear()
+    datasets.register("bank", _table(tmp_path), "y")
+    assert not caplog.text
+
+
 def test_the_same_content_is_the_same_version(datasets: Datasets, tmp_path: Path) -> None:
     """Whatever file it comes in, equal content makes no new version; under another name it is stored once."""
     first = datasets.register("bank", _table(tmp_path), "y")

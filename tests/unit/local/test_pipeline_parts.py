@@ -80,6 +80,19 @@ def test_prepare_holds_rows_out(context: StepContext, backend: LocalBackend, tmp
     assert prepare(asked, {}) == outputs
 
 
+def test_a_small_test_part(context: StepContext, backend: LocalBackend, tmp_path: Path) -> None:
+    """The test may be far smaller than what can be trained on; a part that can't serve is named with dataset and share."""
+    synthesize(tmp_path / "small.csv", 120, 7)
+    dataset = backend.register_dataset("small", DataSource(tmp_path / "small.csv", synthetic=True), "y")
+    outputs = prepare(_with(context, dataset="small", test_share=0.2), {})
+    assert int(outputs["test_rows"]) < 50
+    where = f"part of dataset small version {dataset.version} with test_share"
+    with pytest.raises(InvalidRequestError, match=f"train {where} 0.9: .. rows; at least 50 would serve"):
+        prepare(_with(context, dataset="small", test_share=0.9), {})
+    with pytest.raises(InvalidRequestError, match=f"test {where} 0.001: no row"):
+        prepare(_with(context, dataset="small", test_share=0.001), {})
+
+
 def test_a_row_stays_where_it_is() -> None:
     """Whether a row is held out follows from its content alone; the share is about the asked one."""
     table = pa.table({"a": list(range(4000)), "b": [str(number % 7) if number % 5 else None for number in range(4000)]})
@@ -123,6 +136,13 @@ def test_guardrails_take_columns_as_training_does(context: StepContext, backend:
     assert "identifiers: note" not in found(featurization={"column_purposes": {"note": "Text"}})
     with pytest.raises(InvalidRequestError, match="featurization: column 'nte' is unknown; did you mean 'note'"):
         found(featurization={"column_purposes": {"nte": "Text"}})
+
+
+def test_guardrails_leave_out_what_training_does(context: StepContext) -> None:
+    """Columns that `featurization` drops are examined no more, and are no finding."""
+    outputs = examine_table(_with(context, dataset="bank", featurization={"drop_columns": ["age"]}), {})
+    report = json.loads(_file(context, outputs, "report"))
+    assert not any("age" in finding["columns"] for finding in report["findings"])
 
 
 def test_a_model_is_not_better_than_itself(context: StepContext, trained: Trained, champion: str) -> None:

@@ -6,10 +6,8 @@ of the dataset, and no model that such a pipeline trained has seen it. Equal row
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bankmlops.errors import InvalidRequestError, RunFailedError
@@ -33,9 +31,7 @@ def prepare(context: StepContext, _outputs: Outputs) -> Outputs:
     found = dataset_of(context.backend, context.inputs["dataset"])
     wanted = context.inputs.get("sha256", found.sha256)
     if found.sha256 != wanted:
-        raise InvalidRequestError(
-            f"dataset {found.name} version {found.version} has other content than when the pipeline was made"
-        )
+        raise InvalidRequestError(f"{_named(found)} has other content than when the pipeline was made")
     share = context.inputs.get("test_share")
     if share is None:
         return _described(found)
@@ -97,25 +93,27 @@ def _described(dataset: Dataset) -> dict[str, str]:
 
 
 def _divided(context: StepContext, dataset: Dataset, share: float) -> Outputs:
+    """Each part as a dataset of its own; the same rows are the same version, so this may happen twice."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import parquet
 
-    table = parquet.read_table(Datasets(context.workspace).parquet(dataset))
-    is_test = pa.array(held_out(table, share), pa.bool_())
-    import pyarrow.compute as pc
+    from bankmlops.datasets import check_for_test, check_for_training
 
-    training = _register(context, dataset, "train", table.filter(pc.invert(is_test)))
-    test = _register(context, dataset, "test", table.filter(is_test))
+    datasets = Datasets(context.workspace)
+    table = parquet.read_table(datasets.parquet(dataset))
+    is_test = pa.array(held_out(table, share), pa.bool_())
+    parts = {"train": table.filter(pc.invert(is_test)), "test": table.filter(is_test)}
+    for part, check in (("train", check_for_training), ("test", check_for_test)):
+        check(parts[part], dataset.label_column, f"{part} part of {_named(dataset)} with test_share {share:g}")
+    training, test = (_keep(datasets, dataset, part, rows) for part, rows in parts.items())
     return {**_described(training), "test_dataset": f"{test.name}:{test.version}", "test_rows": str(test.rows)}
 
 
-def _register(context: StepContext, dataset: Dataset, part: str, table: pa.Table) -> Dataset:
-    """A part of the dataset as one of its own; the same rows are the same version, so this may happen twice."""
-    from pyarrow import parquet
+def _keep(datasets: Datasets, dataset: Dataset, part: str, table: pa.Table) -> Dataset:
+    source = DataSource(datasets.parquet(dataset), dataset.synthetic, f"the {part} part of {_named(dataset)}")
+    return datasets.keep(f"{dataset.name}-{part}", table, source, dataset.label_column)
 
-    with tempfile.TemporaryDirectory(prefix="part-", dir=context.folder.make()) as folder:
-        path = Path(folder) / f"{dataset.name}-{part}.parquet"
-        with disk_errors(path):
-            parquet.write_table(table, path)
-        source = DataSource(path, dataset.synthetic, f"the {part} part of {dataset.name} version {dataset.version}")
-        return context.backend.register_dataset(f"{dataset.name}-{part}", source, dataset.label_column)
+
+def _named(dataset: Dataset) -> str:
+    return f"dataset {dataset.name} version {dataset.version}"

@@ -45,14 +45,15 @@ SCENES = (
         "A table becomes a dataset",
         "bankmlops data synthesize --rows 8000 --seed 1 bank.csv && bankmlops data register bank.csv --name bank --label y",
         "The built-in generator writes a stand-in for the Bank Marketing table; registering it makes an immutable version, "
-        "named by its content.",
+        "named by its content. The last lines count the label's classes and name the command that comes next.",
     ),
     Scene(
         "automl",
         "AutoML searches",
         "bankmlops automl run --dataset bank --minutes 1",
         "While it runs, a bar tells how far the search is, which trial it is at, the best score and the time left. When it has "
-        "ended, the bar makes room for the winner, with its metrics under Azure's names.",
+        "ended, the bar makes room for the winner, with its metrics under Azure's names; below stand what the guardrails found, "
+        "where the report is, and what comes next.",
         in_the_middle="AutoML while it searches",
     ),
     Scene(

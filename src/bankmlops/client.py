@@ -6,13 +6,16 @@ wrong is put into this package's errors here and nowhere else. No message holds 
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import json
+import math
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, TypedDict
 
 import httpx
@@ -38,6 +41,7 @@ _BY_STATUS: dict[int, type[BankMLOpsError]] = {
     409: ConflictError,
     429: BackendUnavailableError,
 }
+_SCALARS: Mapping[str, Callable[[Any], object]] = {"b": bool, "i": int, "u": int, "f": float}  # by NumPy's letter of their kind
 
 
 class SessionOptions(TypedDict):
@@ -50,8 +54,8 @@ class SessionOptions(TypedDict):
 def score(scoring_uri: str, key: str | None, rows: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     """One label a row. `key` is None for an endpoint without authentication.
 
-    Raises `AuthenticationError`, `NotFoundError`, `InvalidRequestError` (with the endpoint's own words) or
-    `BackendUnavailableError`.
+    Values are what `encode` takes. Raises `AuthenticationError`, `NotFoundError`, `InvalidRequestError` (with row and column,
+    or the endpoint's own words) or `BackendUnavailableError`.
     """
     answer = score_document(scoring_uri, key, {"data": list(rows)})
     result = answer.get("result") if isinstance(answer, dict) else answer
@@ -153,11 +157,48 @@ def bearer(key: str | None) -> dict[str, str]:
 
 
 def encode(document: Mapping[str, object]) -> bytes:
-    """A request's JSON. Raises `InvalidRequestError` for NaN and infinity, which JSON does not have."""
+    """A request's JSON: NumPy's scalars and decimals are numbers or true or false, dates and times their ISO 8601 text.
+
+    Raises `InvalidRequestError` for what JSON does not have, NaN and infinity among it; in `data` with row (from 0) and column.
+    """
     try:
-        return json.dumps(document, allow_nan=False).encode()
-    except ValueError as error:
-        raise InvalidRequestError("a row holds NaN or infinity, which JSON does not have; null would serve") from error
+        return _written(document).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(_located(document) or f"the request can't be sent: {_reason(error)}") from error
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, allow_nan=False, default=_as_json)
+
+
+def _as_json(value: object) -> object:
+    """What stands for a value that Python's encoder doesn't know. NumPy's are told by what they have: it need not be here."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat() if value == value else math.nan  # noqa: PLR0124 (pandas' NaT is a date)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    scalar = _SCALARS.get(value.dtype.kind) if getattr(value, "shape", None) == () and hasattr(value, "dtype") else None
+    if scalar is None:
+        raise TypeError(f"a value of type {type(value).__name__} where a text, a number, true, false or null would serve")
+    return scalar(value)
+
+
+def _located(document: Mapping[str, object]) -> str:
+    """The first value of the rows that can't be written, and why; empty where there is none."""
+    rows = document.get("data")
+    for index, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
+        for name, value in row.items() if isinstance(row, Mapping) else ():
+            try:
+                _written(value)
+            except (TypeError, ValueError) as error:
+                return f"row {index}, column {name!r}: {_reason(error)}"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, TypeError) else "NaN or infinity, which JSON does not have; null would serve"
 
 
 def trusts_environment(url: str) -> bool:

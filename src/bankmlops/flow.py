@@ -17,7 +17,7 @@ from bankmlops.backend import Backend
 from bankmlops.benchmark import run_benchmark
 from bankmlops.errors import ConflictError, RunFailedError
 from bankmlops.evidence import Evidence, Step
-from bankmlops.runs import started, wait
+from bankmlops.runs import GRACE_SECONDS, started, wait
 from bankmlops.types import (
     AutoMLConfig,
     CostlyResource,
@@ -37,7 +37,6 @@ from bankmlops.types import (
 
 T = TypeVar("T")
 MADE_BY = {"made_by": "bankmlops-e2e"}
-GRACE_SECONDS = 900.0  # beyond its budget, a run may wait for a machine to be provisioned
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from bankmlops.types import PipelineRun, Run
 
 AnyRun = TypeVar("AnyRun", Run, PipelineRun)
 _ATTEMPTS = 4
+GRACE_SECONDS = 3600.0  # beyond its budget: Azure's least is 15 minutes, and a machine may take half an hour to be there
 _RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 1.0, 10.0
 
 
@@ -36,7 +37,7 @@ def wait(
             on_change(run)
         if run.status.is_final:
             return run
-    raise BackendUnavailableError(f"run {run_id} did not end within {timeout_seconds:.0f} s; look at it again later by its id")
+    raise BackendUnavailableError(f"run {run_id} did not end within {timeout_seconds:.0f} s")
 
 
 def _changes(read: Callable[[str], AnyRun], run_id: str, timeout_seconds: float, poll_seconds: float) -> Iterator[AnyRun]:

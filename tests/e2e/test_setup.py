@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def test_the_wheel_has_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "pipelines" in done.stdout
+
+
+def test_the_guides_install_what_can_be_had() -> None:
+    """Until there is a release each guide and notebook installs the wheel that `make dist` makes, with extras that it has."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").rglob("*.ipynb")]
+    installs = [
+        each for page in pages for each in re.findall(r"pip install '([^'\n]*bankmlops[^'\n]*)'", page.read_text("utf-8"))
+    ]
+    assert len(installs) >= 6
+    for each in installs:
+        found = re.fullmatch(r"(?:\.\./)?dist/bankmlops-(.+)-py3-none-any\.whl\[(.+)\]", each)
+        assert found, each
+        assert found[1] == project["version"]
+        assert set(found[2].split(",")) <= set(project["optional-dependencies"]), each
 
 
 def test_every_locked_package_has_a_hash() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import socket
 import time
 from collections.abc import Iterator
+from decimal import Decimal
+from types import MappingProxyType
 
+import numpy
+import pandas
 import pytest
 
 from bankmlops import client
@@ -167,10 +172,41 @@ def test_keys_that_no_header_holds(key: str) -> None:
     assert not key or key not in str(caught.value)
 
 
-def test_numbers_that_json_lacks() -> None:
-    """NaN is refused, with what would serve."""
-    with pytest.raises(InvalidRequestError, match="null would serve"):
-        client.score("http://127.0.0.1:9/score", KEY, [{"age": float("nan")}])
+def test_values_that_python_has(server: LocalServer) -> None:
+    """NumPy's scalars, decimals, dates and other mappings are sent as JSON has them."""
+    rows = [
+        {"age": numpy.int64(20), "rate": numpy.float32(1.5), "owner": numpy.bool_(True), "sum": Decimal("2.25")},
+        MappingProxyType({"day": datetime.date(2026, 1, 31), "at": datetime.datetime(2026, 1, 31, 12, 30, tzinfo=datetime.UTC)}),
+    ]
+    client.score(server.url, KEY, rows)
+    assert server.asked[0].document["data"] == [
+        {"age": 20, "rate": 1.5, "owner": True, "sum": 2.25},
+        {"day": "2026-01-31", "at": "2026-01-31T12:30:00+00:00"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (float("nan"), "NaN or infinity, .* null would serve"),
+        (numpy.float32("inf"), "NaN or infinity"),
+        (Decimal("NaN"), "NaN or infinity"),
+        (pandas.NaT, "NaN or infinity"),
+        ({1}, "a value of type set where"),
+        (numpy.array([1, 2]), "a value of type ndarray where"),
+        (b"x", "a value of type bytes where"),
+    ],
+)
+def test_values_that_json_lacks(value: object, said: str) -> None:
+    """What JSON has nothing for is refused by row and column before anything is sent."""
+    with pytest.raises(InvalidRequestError, match=f"^row 1, column 'age': {said}"):
+        client.score("http://127.0.0.1:9/score", KEY, [{"age": 20}, {"age": value}])
+
+
+def test_a_request_that_json_lacks() -> None:
+    """Outside of the rows it is refused as well."""
+    with pytest.raises(InvalidRequestError, match="the request can't be sent: a value of type set"):
+        client.score_document("http://127.0.0.1:9/score", KEY, {"data": [], "method": {1}})
 
 
 def test_loopback_needs_no_proxy(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:

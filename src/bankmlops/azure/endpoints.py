@@ -20,7 +20,7 @@ from bankmlops.azure.run_records import find_run
 from bankmlops.azure.service_operations import Operation, wait_for_operation
 from bankmlops.azure.workspace import CREATED_BY, AzureWorkspace
 from bankmlops.errors import BankMLOpsError, ConflictError, DeploymentFailedError, InvalidRequestError, NotFoundError
-from bankmlops.types import CostlyResource, DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model
+from bankmlops.types import CostlyResource, DeploymentConfig, Endpoint, EndpointKeys, EndpointState, KeyName, Model, Runtime
 
 KIND = "ACI"
 PREVIOUS_TAG = "previous_model"
@@ -219,6 +219,8 @@ def _check(config: DeploymentConfig) -> None:
     check_endpoint_name(config.name)
     if config.port:
         raise InvalidRequestError(f"port {config.port} has no equivalent on Azure, which serves on 80 and 443: leave it out")
+    if config.runtime is not Runtime.AUTO:
+        raise InvalidRequestError(f"runtime {config.runtime}: on Azure Container Instances serve it; leave it out")
     for field in ("cors_origins", "plain_json", "unknown_categories", "collect_model_data"):
         if getattr(config, field) != getattr(DeploymentConfig(config.name), field):
             raise InvalidRequestError(f"{field} has no equivalent on Azure, where AutoML's script answers: leave it out")

@@ -127,7 +127,7 @@ def _checked(config: ScheduleConfig) -> Recurrence:
     if config.end is not None or config.missed_fires is not MissedFires.RUN_ONCE or config.tags:
         raise InvalidRequestError("Azure's schedules have no end, no rule for missed fires and no tags; leave them out")
     if not config.experiment_name:
-        raise InvalidRequestError("Azure's schedules name the experiment of their runs; give one")
+        raise InvalidRequestError("Azure's schedules name the experiment of their runs; give one (--experiment NAME)")
     if config.start is not None and config.start.tzinfo is None:
         raise InvalidRequestError(f"start {config.start.isoformat()} has no time zone; give one, such as +00:00")
     return config.when

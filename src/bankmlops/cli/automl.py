@@ -9,12 +9,12 @@ import typer
 
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_children, draw_lines, draw_run, draw_runs, draw_trials
+from bankmlops.cli.hints import after_run
 from bankmlops.cli.references import automl_run_id
 from bankmlops.cli.search import Search, Table, registered
 from bankmlops.cli.session import Session
-from bankmlops.cli.waiting import await_run
-from bankmlops.cli.words import Minutes
-from bankmlops.runs import started
+from bankmlops.cli.waiting import attended, await_run
+from bankmlops.cli.words import Minutes, WaitMinutes
 
 application = group("automl", "Search for the best model, and look at what was found.")
 
@@ -37,12 +37,13 @@ def run(
     """Search for the best model within a budget of minutes, and print the winner."""
     config = search.config(session, registered(session, table))
     backend = session.backend
-    if not wait:
-        session.show(backend.submit_automl(config), draw_run)
-        return
-    with started(lambda: backend.submit_automl(config).id, backend.cancel_run) as run_id:
-        ended = await_run(backend, run_id, search.minutes)
-    session.show(ended, draw_run)
+    if wait:
+        with attended(lambda: backend.submit_automl(config).id, backend.cancel_run) as run_id:
+            shown = await_run(backend, run_id, budget=search.minutes)
+    else:
+        shown = backend.submit_automl(config)
+    session.show(shown, draw_run)
+    session.hint(after_run(session, shown, config.dataset.name))
 
 
 @command(application, "list", "bankmlops automl list")
@@ -58,9 +59,9 @@ def show(session: Session, run: RunId) -> None:
 
 
 @command(application, "watch", "bankmlops automl watch latest --minutes 10")
-def watch(session: Session, run: RunId, minutes: Minutes = 60.0) -> None:
+def watch(session: Session, run: RunId, minutes: WaitMinutes = None) -> None:
     """Watch a run to its end; Ctrl-C ends the watching, not the run."""
-    session.show(await_run(session.backend, automl_run_id(session.backend, run), minutes), draw_run)
+    session.show(await_run(session.backend, automl_run_id(session.backend, run), at_most=minutes), draw_run)
 
 
 @command(application, "children", "bankmlops automl children latest")
@@ -87,7 +88,7 @@ def cancel(session: Session, run: RunId) -> None:
 def resume(
     session: Session,
     run: RunId,
-    minutes: Minutes = 60.0,
+    minutes: WaitMinutes = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until the run has ended; Ctrl-C then cancels it.")] = True,
 ) -> None:
     """Go on with a run that was canceled or has failed, from its finished trials, in what is left of its budget."""
@@ -95,8 +96,8 @@ def resume(
     if not wait:
         session.show(backend.resume_run(run_id), draw_run)
         return
-    with started(lambda: backend.resume_run(run_id).id, backend.cancel_run):
-        ended = await_run(backend, run_id, minutes)
+    with attended(lambda: backend.resume_run(run_id).id, backend.cancel_run):
+        ended = await_run(backend, run_id, at_most=minutes)
     session.show(ended, draw_run)
 
 
@@ -121,8 +122,8 @@ def continue_(
     if not wait:
         session.show(backend.continue_run(run_id, minutes, given), draw_run)
         return
-    with started(lambda: backend.continue_run(run_id, minutes, given).id, backend.cancel_run) as continued:
-        ended = await_run(backend, continued, minutes)
+    with attended(lambda: backend.continue_run(run_id, minutes, given).id, backend.cancel_run) as continued:
+        ended = await_run(backend, continued, budget=minutes)
     session.show(ended, draw_run)
 
 

@@ -14,7 +14,7 @@ from bankmlops.cli.drawing import draw_benchmark, draw_lines
 from bankmlops.cli.endpoints import Name
 from bankmlops.cli.progress import counting
 from bankmlops.cli.references import reachable_endpoint, registered_model
-from bankmlops.cli.rows import as_described, parts, read_rows
+from bankmlops.cli.rows import NUMBERS, as_described, parts, read_rows
 from bankmlops.cli.session import Session
 from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Endpoint, KeyName
@@ -156,7 +156,8 @@ def _key(session: Session, endpoint: Endpoint) -> str | None:
 def _rows(endpoint: Endpoint, file: str) -> Sequence[Mapping[str, object]]:
     from bankmlops import client
 
-    return as_described(read_rows(file), client.input_columns(client.swagger(endpoint.swagger_uri)))
+    types = client.input_columns(client.swagger(endpoint.swagger_uri))
+    return as_described(read_rows(file, [name for name, kind in types.items() if kind in NUMBERS]), types)
 
 
 def _example(endpoint: Endpoint) -> Sequence[Mapping[str, object]]:

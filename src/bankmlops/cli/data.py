@@ -9,6 +9,7 @@ import typer
 
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_dataset, draw_datasets
+from bankmlops.cli.hints import after_dataset
 from bankmlops.cli.session import Session
 from bankmlops.types import Dataset, DataSource, StreamDrift
 
@@ -33,7 +34,9 @@ def register(
 ) -> None:
     """Make a table an immutable version, named by its content: the same content twice is the same version."""
     source = DataSource(file, synthetic, description)
-    session.show(register_source(session, source, name or file.stem, label), draw_dataset)
+    dataset = register_source(session, source, name or file.stem, label)
+    session.show(dataset, draw_dataset)
+    session.hint(after_dataset(session, dataset, file))
 
 
 def register_source(session: Session, source: DataSource, name: str, label: str | None) -> Dataset:

@@ -14,6 +14,7 @@ import typer
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_endpoint, draw_endpoints, draw_keys, draw_lines
 from bankmlops.cli.following import new_lines
+from bankmlops.cli.hints import after_endpoint
 from bankmlops.cli.output import emit, emit_json
 from bankmlops.cli.references import reachable_endpoint, registered_model
 from bankmlops.cli.session import Session
@@ -94,6 +95,7 @@ def deploy(
     with session.busy(f"deploying {name}"):
         endpoint = session.backend.deploy_model(session.backend.get_model(model, version), serving.config(name))
     session.show(endpoint, draw_endpoint)
+    session.hint(after_endpoint(session, endpoint))
 
 
 @command(application, "list", "bankmlops endpoints list")

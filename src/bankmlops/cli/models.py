@@ -9,6 +9,7 @@ import typer
 from bankmlops.cli.automl import RunId
 from bankmlops.cli.command import command, group
 from bankmlops.cli.drawing import draw_model, draw_models
+from bankmlops.cli.hints import after_model
 from bankmlops.cli.references import automl_run_id
 from bankmlops.cli.session import Session
 
@@ -25,6 +26,7 @@ def register(
     with session.busy(f"registering {name}"):
         model = session.backend.register_model(automl_run_id(session.backend, run), name)
     session.show(model, draw_model)
+    session.hint(after_model(session, model))
 
 
 @command(application, "list", "bankmlops models list")

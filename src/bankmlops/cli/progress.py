@@ -65,7 +65,7 @@ class _Bar:
         self._task = bar.add_task(one_line(title), total=1.0 if minutes else None, state="", deadline=self._deadline)
 
     def __call__(self, run: AnyRun) -> None:
-        total = 1.0 if self._deadline or (isinstance(run, PipelineRun) and run.steps) else None
+        total = 1.0 if isinstance(run, Run) or run.steps else None
         self._bar.update(self._task, completed=fraction(run), total=total, state=one_line(describe(run)))
 
 

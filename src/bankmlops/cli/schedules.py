@@ -121,7 +121,9 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")],
     when: When,
     target: Target,
-    experiment: Annotated[str, typer.Option("--experiment", help="The experiment of its runs: the pipeline's own.")] = "",
+    experiment: Annotated[
+        str, typer.Option("--experiment", help="The experiment of its runs: the pipeline's own, if left out; Azure needs one.")
+    ] = "",
     parameters: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,

@@ -18,6 +18,8 @@ DatasetVersion = Annotated[
     str | None, typer.Option("--dataset-version", metavar="VERSION", help="One version of it: the newest, if left out.")
 ]
 
+_QUOTED = "; '\"A, B\",C' quotes a name with a comma"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -59,15 +61,19 @@ class Search:
     featurization: Annotated[
         FeaturizationMode, typer.Option("--featurization", help="Make features of the columns, or take numbers as they are.")
     ] = FeaturizationMode.AUTO
-    drop_columns: Annotated[str, typer.Option("--drop-columns", metavar="A,B", help="Leave these columns out.")] = ""
+    drop_columns: Annotated[str, typer.Option("--drop-columns", metavar="A,B", help=f"Leave these columns out{_QUOTED}.")] = ""
     numeric_columns: Annotated[
-        str, typer.Option("--numeric-columns", metavar="A,B", help="Take these for numbers, though they hold text.")
+        str, typer.Option("--numeric-columns", metavar="A,B", help=f"Take these for numbers, though they hold text{_QUOTED}.")
     ] = ""
     categorical_columns: Annotated[
-        str, typer.Option("--categorical-columns", metavar="A,B", help="Take these for categories, though they hold numbers.")
+        str,
+        typer.Option(
+            "--categorical-columns", metavar="A,B", help=f"Take these for categories, though they hold numbers{_QUOTED}."
+        ),
     ] = ""
     text_columns: Annotated[
-        str, typer.Option("--text-columns", metavar="A,B", help="Read these for their words, though each text may differ.")
+        str,
+        typer.Option("--text-columns", metavar="A,B", help=f"Read these for their words, though each text may differ{_QUOTED}."),
     ] = ""
     positive_label: Annotated[
         str | None, typer.Option("--positive-label", metavar="CLASS", help="The class that binary metrics and curves are of.")

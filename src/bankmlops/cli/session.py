@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +55,12 @@ class Session:
         """A line for the person, which is no result."""
         sys.stderr.write(f"{one_line(line)}\n")
         sys.stderr.flush()
+
+    def hint(self, lines: Iterable[str]) -> None:
+        """Lines that lead on from a result, for a person alone: where JSON was asked for they are not even made."""
+        if not self.settings.as_json:
+            for line in lines:
+                self.note(line)
 
     @contextmanager
     def busy(self, line: str) -> Iterator[None]:

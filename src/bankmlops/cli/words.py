@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -17,14 +18,26 @@ def _positive(minutes: float) -> float:
 
 
 Minutes = Annotated[float, typer.Option("--minutes", callback=_positive, help="The budget of the search, in minutes.")]
+WaitMinutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        callback=lambda minutes: None if minutes is None else _positive(minutes),
+        help="Wait for so many minutes at most, and leave the run at it: to its end, if left out.",
+    ),
+]
 PipelineMinutes = Annotated[
     float, typer.Option("--pipeline-minutes", callback=_positive, help="The budget of the pipeline's search, in minutes.")
 ]
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """The names in a text such as `A,B`."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """The names in a line of CSV such as `A,"B, C"`. Raises `InvalidRequestError`."""
+    try:
+        names = [name.strip() for line in csv.reader([text], skipinitialspace=True, strict=True) for name in line]
+    except csv.Error as error:
+        raise InvalidRequestError(f"{text[:80]!r}: {error}; names such as A,B would serve, quoted as in '\"A, B\",C'") from error
+    return tuple(name for name in names if name)
 
 
 def tags_of(words: Sequence[str]) -> dict[str, str]:

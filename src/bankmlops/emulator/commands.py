@@ -85,6 +85,7 @@ def config(as_json: JsonOption = False) -> None:  # noqa: ARG001  it is JSON in 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
+    context: typer.Context,
     command: Annotated[list[str], typer.Argument(help="The command, after --.", metavar="-- COMMAND...")],
     state: StateOption = None,
     time_scale: TimeScaleOption = launch.TIME_SCALE,
@@ -94,7 +95,9 @@ def run(
     """Run one command against an emulator of its own, or the one that runs in --state. Its exit code is this command's."""
     if state is not None and (time_scale != launch.TIME_SCALE or public_blobs):
         named = "--public-blobs" if public_blobs else "--time-scale"
-        raise InvalidRequestError(f"{named} is the running emulator's; give it to `start`, or leave --state out")
+        from_shell = str(getattr(context.get_parameter_source("state"), "name", "")) == "ENVIRONMENT"
+        otherwise = f"unset {VARIABLE}, which `env` has set" if from_shell else "leave --state out"
+        raise InvalidRequestError(f"{named} is the running emulator's; give it to `start`, or {otherwise}")
     with tempfile.TemporaryDirectory(prefix="bankmlops-emulator-", ignore_cleanup_errors=True) as folder:
         if state is not None:
             home = _home(state)

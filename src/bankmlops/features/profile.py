@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ import numpy
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import moment_of
-from bankmlops.features.specification import ColumnSpecification, FeatureSpecification
+from bankmlops.features.specification import BOOLEAN_SPELLINGS, ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import text_of
 
 Array = numpy.ndarray[Any, Any]
@@ -89,9 +89,18 @@ def shares_of(profile: ColumnProfile, values: Sequence[object]) -> tuple[float, 
     if profile.is_numeric:
         return _shares(_number_bins(profile.edges, _numbers(values)), len(profile.edges) + 1)
     places = {name: place for place, name in enumerate(profile.categories)}
-    texts = (text_of(value) for value in values)
-    bins = [-1 if text is None else places.get(text, len(places)) for text in texts]
+    bins = [-1 if text is None else places.get(text, len(places)) for text in categories_of(profile, values)]
     return _shares(numpy.array(bins, dtype=numpy.int64), len(places) + 1)
+
+
+def categories_of(profile: ColumnProfile, values: Iterable[object]) -> list[str | None]:
+    """The category that each value of a column of categories is counted as: None where it is missing, an empty text too.
+
+    Where the categories are those of booleans, all that scoring takes for one ("true", "1") is it.
+    """
+    spellings = BOOLEAN_SPELLINGS if set(profile.categories) <= {"False", "True"} else {}
+    texts = (text_of(value) or None for value in values)
+    return [text and spellings.get(text, text) for text in texts]
 
 
 def _profile(column: ColumnSpecification, values: Sequence[object]) -> ColumnProfile:

@@ -18,6 +18,10 @@ from bankmlops.features.dates import PARTS, parts_of
 FORMAT = 1
 _LARGEST = float(numpy.finfo(numpy.float32).max)
 DateReader = Callable[[str | None], tuple[float, ...] | None]
+BOOLEAN_SPELLINGS: Mapping[str | bool, str] = {
+    **dict.fromkeys((False, "false", "FALSE", "0"), "False"),
+    **dict.fromkeys((True, "true", "TRUE", "1"), "True"),
+}
 
 
 class ColumnKind(StrEnum):
@@ -244,12 +248,7 @@ def _date_numbers(text: str | None, places: tuple[int, ...], fills: tuple[float,
 def _positions(column: ColumnSpecification, offset: int) -> Mapping[str | bool | None, int]:
     positions: dict[str | bool | None, int] = {text: offset + index for index, text in enumerate(column.categories)}
     if column.holds_booleans:
-        spelled: dict[str, tuple[str | bool, ...]] = {
-            "False": (False, "false", "FALSE", "0"),
-            "True": (True, "true", "TRUE", "1"),
-        }
-        for text, spellings in spelled.items():
-            positions |= {spelling: positions[text] for spelling in spellings if text in positions}
+        positions |= {spelling: positions[text] for spelling, text in BOOLEAN_SPELLINGS.items() if text in positions}
     return positions
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from bankmlops.backend import Backend
 from bankmlops.errors import ConflictError, InvalidRequestError
-from bankmlops.features.profile import ColumnProfile, DataProfile, shares_of
-from bankmlops.features.text import text_of
+from bankmlops.features.profile import ColumnProfile, DataProfile, categories_of, shares_of
 from bankmlops.types import Endpoint
 
 THRESHOLD = 0.2
@@ -171,7 +170,7 @@ def _newest(records: Iterable[tuple[str, Sequence[Row]]]) -> tuple[list[str], li
 
 def _new_categories(profile: ColumnProfile, values: Sequence[object]) -> Mapping[str, int]:
     known = set(profile.categories)
-    counts = Counter(text for text in map(text_of, values) if text is not None and text not in known)
+    counts = Counter(text for text in categories_of(profile, values) if text is not None and text not in known)
     return {text[:80]: count for text, count in counts.most_common(_SHOWN_CATEGORIES)}
 
 

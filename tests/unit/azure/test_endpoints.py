@@ -10,7 +10,7 @@ from azureml.exceptions import WebserviceException
 from bankmlops.azure.endpoints import _check, _failure, _state
 from bankmlops.azure.service_operations import Operation, _line, wait_for_operation
 from bankmlops.errors import InvalidRequestError
-from bankmlops.types import DeploymentConfig, EndpointState, UnknownCategories
+from bankmlops.types import DeploymentConfig, EndpointState, Runtime, UnknownCategories
 
 
 class _Service:
@@ -39,6 +39,7 @@ class _Service:
         ({"plain_json": True}, "plain_json has no equivalent"),
         ({"collect_model_data": True}, "collect_model_data has no equivalent"),
         ({"unknown_categories": UnknownCategories.REFUSE}, "unknown_categories has no equivalent"),
+        ({"runtime": Runtime.PROCESS}, "runtime process: on Azure"),
         ({"cpu_cores": 0.0}, "cpu_cores"),
         ({"memory_gb": -1.0}, "memory_gb"),
     ],

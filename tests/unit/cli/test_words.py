@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bankmlops.errors import NotFoundError
+from bankmlops.errors import BackendUnavailableError, NotFoundError
 from bankmlops.types import (
     ColumnPurpose,
     DataSource,
@@ -149,6 +150,19 @@ def test_a_column_of_two_purposes(command: Command, backend: MemoryBackend) -> N
     assert not backend.calls
 
 
+def test_names_with_commas(command: Command, backend: MemoryBackend) -> None:
+    """Columns are named as a line of CSV names them, so that quotation marks keep a comma; open ones are refused in a line."""
+    words = ("automl", "run", "--dataset", "bank", "--no-wait")
+    options = ("--drop-columns", 'id, "Preis, netto"', "--text-columns", '"A ""B"", C"', "--numeric-columns", "age", "--json")
+    assert command(*words, *options, "--categorical-columns", '"x,y",day').code == 0
+    (config,) = backend.calls
+    assert config.featurization.drop_columns == ("id", "Preis, netto")
+    assert list(config.featurization.column_purposes) == ["age", "x,y", "day", 'A "B", C']
+    done = command(*words, "--drop-columns", 'id,"Preis')
+    assert (done.code, len(done.errors), len(backend.calls)) == (2, 1, 1)
+    assert "A,B would serve" in done.err
+
+
 def test_a_cluster(command: Command, backend: MemoryBackend) -> None:
     """The engine and its address reach the configuration; left out, trials run here."""
     for words in (("--engine", "ray", "--address", "ray://head:10001"), ()):
@@ -170,6 +184,36 @@ def test_automl_resume(command: Command, backend: MemoryBackend) -> None:
     assert backend.calls == [("resume", "AutoML_7")]
     done = command("automl", "resume", "AutoML_7", "--no-wait", "--json")
     assert done.document["status"] == "NotStarted"
+
+
+@pytest.mark.parametrize("word", ["resume", "watch"])
+def test_waiting_that_ends_leaves_the_run(command: Command, backend: MemoryBackend, word: str) -> None:
+    """Who waits for some minutes and no longer leaves the run as it is, and is told its id."""
+    backend.changes = [replace(DONE, id="AutoML_7", status=RunStatus.RUNNING)] * 10_000
+    done = command("automl", word, "AutoML_7", "--minutes", "0.0001")
+    assert done.code == 7
+    assert "run AutoML_7 did not end within 0 s" in done.errors[-1]
+    assert ("cancel", "AutoML_7") not in backend.calls
+
+
+def test_a_resumed_run_is_waited_for_to_its_end(
+    command: Command, backend: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --minutes a run of hours is seen to its end, and so is one that Azure gave more minutes than were asked for."""
+    clock = itertools.count(step=600.0)
+    monkeypatch.setattr("bankmlops.runs.time.monotonic", lambda: next(clock))
+    for words, looks in ((("resume", "AutoML_7"), 30), (("watch", "AutoML_7"), 30), (("run", "--dataset", "bank"), 5)):
+        backend.changes = [replace(DONE, id="AutoML_7", status=RunStatus.RUNNING)] * looks
+        done = command("automl", *words)
+        assert done.code == 0, done.err
+
+
+def test_a_backend_that_is_away_costs_no_run(command: Command, backend: MemoryBackend) -> None:
+    """A run whose backend does not answer any more is left to go on, as one of a cloud that this machine lost sight of does."""
+    backend.changes = [BackendUnavailableError("gone")] * 4
+    done = command("automl", "run", "--dataset", "bank")
+    assert (done.code, len(backend.calls)) == (7, 1)
+    assert done.errors[-1] == "error: gone; run AutoML_1 is left to go on, look at it again by its id"
 
 
 def test_automl_trials(command: Command, backend: MemoryBackend) -> None:
@@ -347,6 +391,14 @@ def test_score_a_table(command: Command, scoring: LocalServer) -> None:
     asked = scoring.asked[-1]
     assert asked.document == {"data": [{"age": 20, "job": "student"}, {"age": 70, "job": None}]}
     assert asked.headers["authorization"] == "Bearer primary-1"
+
+
+def test_score_what_training_reads(command: Command, scoring: LocalServer) -> None:
+    """Encoding, delimiter and the words for a missing value are found as training finds them."""
+    Path("rows.csv").write_bytes("age;job, long;job\n20;x;Schüler\n70;y;NA\n".encode("cp1252"))
+    done = command("score", "bank-endpoint", "rows.csv")
+    assert (done.code, done.out) == (0, "no\nyes\n"), done.err
+    assert scoring.asked[-1].document == {"data": [{"age": 20, "job": "Schüler"}, {"age": 70, "job": None}]}
 
 
 def test_score_for_a_person(command: Command, scoring: LocalServer) -> None:

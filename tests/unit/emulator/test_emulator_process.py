@@ -200,6 +200,17 @@ def test_options_that_cannot_serve(command_line: CommandLine) -> None:
     assert "emulator stop" in conflict.stderr
 
 
+def test_a_running_emulators_options(command_line: CommandLine) -> None:
+    """`run` tells who gave it a running emulator's option how to get one of its own: by how the running one was named."""
+    words = ("--time-scale", "0.5", "--", "true")
+    named = command_line("emulator", "run", "--state", command_line.folder / "home", *words)
+    command_line.environment["BANKMLOPS_EMULATOR"] = str(command_line.folder / "home")
+    by_shell = command_line("emulator", "run", *words)
+    assert (named.returncode, by_shell.returncode) == (2, 2)
+    assert "leave --state out" in named.stderr
+    assert "unset BANKMLOPS_EMULATOR" in by_shell.stderr
+
+
 def test_a_port_that_is_taken(home: Home, tmp_path: Path) -> None:
     """It is one line that names the port, and no process is left."""
     other = Home(tmp_path / "other")

@@ -115,6 +115,35 @@ def test_measures() -> None:
     assert math.isfinite(population_stability_index((1.0, 0.0), (0.0, 1.0)))
 
 
+def test_spellings_of_booleans_and_of_gaps() -> None:
+    """The rows of the training have not drifted, however a request spells true, false and a missing text."""
+    owners, jobs = (
+        numpy.array(values * 50, dtype=object) for values in (["True", "False", None, "True"], ["a", None, "b", None])
+    )
+    columns = {"owner": owners, "job": jobs, "y": COLUMNS["y"][:200]}
+    owner, job = profile_of(fit(columns, "y"), columns).columns
+    for yes, no, gap in (
+        ("true", "false", None),
+        ("1", "0", ""),
+        (True, False, None),
+        ("TRUE", "FALSE", ""),
+        ("True", "False", ""),
+    ):
+        spelled = {"True": yes, "False": no, None: gap}
+        rows = [{"owner": spelled[one], "job": gap if other is None else other} for one, other in zip(owners, jobs, strict=True)]
+        for found in (compare(owner, rows), compare(job, rows)):
+            assert (found.psi, found.new_categories, found.missing_now) == (0.0, {}, found.missing_training)
+    assert shares_of(owner, ["yes", None]) == (0.0, 0.0, 0.5, 0.5)
+
+
+def test_empty_texts_of_the_training_are_missing() -> None:
+    """Parquet may hold empty texts where CSV has gaps: both are missing, before and now."""
+    columns = {"job": numpy.array(["a", "", "b", None] * 50, dtype=object), "y": COLUMNS["y"][:200]}
+    (job,) = profile_of(fit(columns, "y"), columns).columns
+    assert compare(job, [{"job": text} for text in ("a", None, "b", None)]).psi == 0.0
+    assert job.shares[-1] == 0.5
+
+
 def test_values_that_training_never_saw_have_a_bin() -> None:
     """Beyond the ends, and texts where numbers were: shares still sum to 1."""
     assert sum(shares_of(_column("age"), [-1e9, 1e9, None, "text"])) == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""Drift starts a retraining by itself: traffic on a served endpoint, the report, the trigger over REST, and the new model."""
+"""Drift starts a retraining by itself: traffic on a served endpoint, the report, the trigger over REST, a model of new rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from bankmlops.cli.application import run
 from bankmlops.cli.exits import DRIFTED
 from bankmlops.datasets import read_table, synthesize
 from bankmlops.local.backend import LocalBackend
+from bankmlops.pipelines import Pipeline, PipelineBuilder
 from bankmlops.runs import wait
-from bankmlops.types import AutoMLConfig, DataSource, DeploymentConfig, Endpoint, PipelineConfig, RunStatus
+from bankmlops.types import AutoMLConfig, DataSource, DeploymentConfig, Endpoint, RunStatus
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -24,7 +25,7 @@ ROWS, MINUTES, DEADLINE_SECONDS = 1200, 0.2, 240
 
 @dataclass(frozen=True)
 class Served:
-    """A workspace with an endpoint whose model was trained on `rows`, and a published pipeline that trains another one."""
+    """A workspace with an endpoint whose model was trained on the dataset `bank`, and a published pipeline that trains more."""
 
     backend: LocalBackend
     endpoint: Endpoint
@@ -43,7 +44,7 @@ class Served:
 
     def monitor(self) -> int:
         """The exit code of the command that a person schedules."""
-        words = ["monitor", self.endpoint.name, "--retrain", "bank-training"]
+        words = ["monitor", self.endpoint.name, "--retrain", "bank-training", "--data", "bank", "--data-parameter", "dataset"]
         return run([*words, "--workspace", str(self.folder / "workspace")])
 
 
@@ -59,7 +60,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     endpoint = backend.deploy_model(model, DeploymentConfig("bank-endpoint", collect_model_data=True))
     try:
         backend.up()
-        backend.publish_pipeline(PipelineConfig("bank-training", config, "bank"), "1")
+        backend.publish_pipeline(_training(), "1")
         rows = read_table(tmp_path / "bank.csv").drop(["y"]).to_pylist()
         yield Served(backend, endpoint, rows, tmp_path)
     finally:
@@ -67,17 +68,42 @@ def served(tmp_path: Path) -> Iterator[Served]:
         backend.delete_endpoint(endpoint.name)
 
 
-def test_drift_starts_a_retraining(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """Traffic as in training starts nothing; drifted traffic starts one run, however often it is looked at, and a new model."""
+def _training() -> Pipeline:
+    flow = PipelineBuilder("bank-training")
+    data = flow.prepare(flow.parameter("dataset", "bank"))
+    trained = flow.automl(data, experiment_timeout_minutes=MINUTES, iterations=2, allowed_models=["LightGBM"])
+    flow.register(trained, "bank")
+    return flow.build()
+
+
+def test_drift_starts_a_retraining(served: Served, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Traffic as in training starts nothing, nor does drift without newer rows; with them it starts one run, however often it
+    is looked at, another where that one was canceled, and then there is a model that was trained on the newer rows."""
+    backend = served.backend
     served.ask(served.rows[:300], 0)
     assert served.monitor() == 0
-    assert not served.backend.list_pipeline_runs()
+    assert not backend.list_pipeline_runs()
     served.ask([{**row, "age": 90, "job": "student"} for row in served.rows[:900]], 300)
     assert served.monitor() == DRIFTED
-    (started,) = served.backend.list_pipeline_runs()
-    assert started.id in capsys.readouterr().err
+    assert "is not retrained: bank-training, version 1, would train on bank:" in capsys.readouterr().err
+    assert not backend.list_pipeline_runs()
+
+    before = backend.get_dataset("bank")
+    synthesize(tmp_path / "newer.csv", ROWS, 8)
+    newer = backend.register_dataset("bank", DataSource(tmp_path / "newer.csv", synthetic=True), "y")
     assert served.monitor() == DRIFTED
-    ended = wait(served.backend.get_pipeline_run, started.id, timeout_seconds=DEADLINE_SECONDS)
+    (canceled,) = backend.list_pipeline_runs()
+    assert f"is retrained by run {canceled.id}" in capsys.readouterr().err
+    backend.cancel_pipeline_run(canceled.id)
+    assert served.monitor() == DRIFTED
+    said = capsys.readouterr().err
+    started = next(each for each in backend.list_pipeline_runs() if each.id != canceled.id)
+    assert f"run {canceled.id} of bank-training, version 1, is Canceled" in said
+    assert f"is retrained by run {started.id}" in said
+    assert served.monitor() == DRIFTED
+    ended = wait(backend.get_pipeline_run, started.id, timeout_seconds=DEADLINE_SECONDS)
     assert ended.status is RunStatus.COMPLETED
-    assert [each.id for each in served.backend.list_pipeline_runs()] == [started.id]
-    assert served.backend.get_model("bank").version == "2"
+    assert len(backend.list_pipeline_runs()) == 2
+    retrained = backend.get_model("bank")
+    assert retrained.version == "2"
+    assert backend.get_run(retrained.run_id).dataset == f"bank:{newer.version}" != f"bank:{before.version}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +19,10 @@ from bankmlops.local.backend import LocalBackend
 from bankmlops.local.control.audit import AuditLog
 from bankmlops.local.workspace import LocalWorkspace
 from bankmlops.pipelines import Pipeline, RunOptions
+from bankmlops.pipelines.kinds import KINDS
 from bankmlops.pipelines.yaml_file import load_pipeline
 from bankmlops.runs import wait
-from bankmlops.types import DataSource, PipelineRun, RunStatus, StepRun
+from bankmlops.types import AutoMLConfig, DataSource, DeploymentConfig, PipelineRun, RunStatus, StepRun
 from support.command_line import CommandLine
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,6 +50,19 @@ def test_the_guide_shows_pipelines_that_load(tmp_path: Path) -> None:
     for number, block in enumerate(whole):
         (tmp_path / f"{number}.yaml").write_text(block, encoding="utf-8")
         assert load_pipeline(tmp_path / f"{number}.yaml").steps
+
+
+def test_the_guide_names_the_fields_that_a_step_lacks() -> None:
+    """A step takes every field of its configuration but those that the guide names."""
+    guide = (DOCS / "pipelines.md").read_text(encoding="utf-8")
+    assert _fields(AutoMLConfig) - set(KINDS["automl"].inputs) == {"experiment_name"}
+    assert _fields(DeploymentConfig) - set(KINDS["deploy"].inputs) == {"name", "timeout_seconds", "cors_origins"}
+    assert "but `experiment_name`" in guide
+    assert "but `name`, `timeout_seconds` and `cors_origins`" in guide
+
+
+def _fields(config: type[AutoMLConfig] | type[DeploymentConfig]) -> set[str]:
+    return {field.name for field in fields(config)}
 
 
 def _module(path: Path) -> ModuleType:

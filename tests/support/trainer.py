@@ -32,6 +32,7 @@ class Trainer:
         self.status = RunStatus.COMPLETED
         self.error = ""
         self.runs: list[Run] = []
+        self.asked: list[AutoMLConfig] = []
         self.models: list[Model] = []
         self.children: dict[str, Sequence[ChildRun]] = {}
         self._may_end = threading.Event()
@@ -52,6 +53,7 @@ class Trainer:
     def submit_automl(self, config: AutoMLConfig) -> Run:
         run = Run(f"AutoML_{len(self.runs)}", config.experiment_name, RunStatus.RUNNING, "accuracy", tags=config.tags)
         self.runs.append(run)
+        self.asked.append(config)
         return run
 
     def get_run(self, run_id: str) -> Run:

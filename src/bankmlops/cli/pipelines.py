@@ -28,11 +28,10 @@ from bankmlops.cli.pipeline_files import (
 from bankmlops.cli.references import pipeline_run_id, published_pipeline
 from bankmlops.cli.search import DatasetVersion, Search
 from bankmlops.cli.session import Session
-from bankmlops.cli.waiting import await_pipeline_run
+from bankmlops.cli.waiting import attended, await_pipeline_run
 from bankmlops.connect import control_desk
 from bankmlops.errors import BackendUnavailableError, InvalidRequestError
 from bankmlops.pipelines import Pipeline
-from bankmlops.runs import started
 from bankmlops.types import PipelineConfig, PublishedPipeline
 
 application = group("pipelines", "Publish the training behind a REST endpoint, trigger it, and watch its runs.")
@@ -194,7 +193,7 @@ def _start(session: Session, start: Callable[[], str], wait: bool) -> None:
     if not wait:
         session.show(backend.get_pipeline_run(start()), draw_pipeline_run)
         return
-    with started(start, backend.cancel_pipeline_run) as run_id:
+    with attended(start, backend.cancel_pipeline_run) as run_id:
         ended = await_pipeline_run(backend, run_id)
     session.show(ended, draw_pipeline_run)
 

@@ -25,10 +25,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
-    """Make it and those above it, where they are not there; raises `OSError`."""
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make it, with this mode, and those above it, where they are not there; raises `OSError`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
     except FileExistsError as error:  # "file exists" would read as if the new file were in the way
         raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder)) from error
 

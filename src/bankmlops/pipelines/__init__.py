@@ -2,7 +2,7 @@
 
 from bankmlops.pipelines.builder import PipelineBuilder
 from bankmlops.pipelines.definition import DEFAULT_OPTIONS, Parameter, ParameterType, Pipeline, Retries, RunOptions, Scalar, Step
-from bankmlops.pipelines.training import from_config, graph_of
+from bankmlops.pipelines.training import dataset_trained_on, from_config, graph_of
 from bankmlops.pipelines.validation import check_pipeline
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Scalar",
     "Step",
     "check_pipeline",
+    "dataset_trained_on",
     "from_config",
     "graph_of",
 ]

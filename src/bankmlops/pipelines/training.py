@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from typing import Any
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.pipelines.definition import Pipeline, Step
 from bankmlops.pipelines.kinds import KINDS
-from bankmlops.pipelines.references import OutputReference
+from bankmlops.pipelines.references import OutputReference, ParameterReference, read_reference
 from bankmlops.pipelines.validation import check_pipeline, check_text
 from bankmlops.types import AutoMLConfig, Dataset, Featurization, PipelineConfig
+
+_HAND_DATA_ON = ("prepare", "guardrails")
 
 
 def from_config(config: PipelineConfig) -> Pipeline:
@@ -43,6 +46,24 @@ def reference_to(dataset: Dataset) -> str:
     return f"{dataset.name}:{dataset.version}"
 
 
+def dataset_trained_on(pipeline: Pipeline) -> str:
+    """What its first automl step trains on, as an input names a dataset, with the defaults of the parameters.
+
+    Empty where that is not known before a run: a parameter without a default, or what a function gives.
+    """
+    return next((_dataset_named(pipeline, step.inputs["dataset"]) for step in pipeline.steps if step.kind == "automl"), "")
+
+
+def _dataset_named(pipeline: Pipeline, value: Any) -> str:
+    reference = read_reference(value)
+    if reference is None:
+        return str(value)
+    if isinstance(reference, ParameterReference):
+        return next((str(each.default or "") for each in pipeline.parameters if each.name == reference.name), "")
+    step = pipeline.step(reference.step)
+    return _dataset_named(pipeline, step.inputs["dataset"]) if step.kind in _HAND_DATA_ON else ""
+
+
 def automl_inputs(config: AutoMLConfig) -> Mapping[str, Any]:
     """What differs from the defaults, as inputs of an automl step; the dataset and the experiment left out."""
     changed = {field.name: getattr(config, field.name) for field in fields(config) if _differs(config, field)}
@@ -68,6 +89,8 @@ def _plain(value: Any) -> Any:
             "drop_columns": list(value.drop_columns),
             "column_purposes": {name: str(purpose) for name, purpose in value.column_purposes.items()},
         }
+    if isinstance(value, StrEnum):
+        return str(value)
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value

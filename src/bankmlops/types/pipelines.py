@@ -26,7 +26,11 @@ class PipelineConfig:
 
 @dataclass(frozen=True, slots=True)
 class PublishedPipeline:
-    """An immutable, named, versioned pipeline with a REST endpoint that a POST with a bearer token triggers."""
+    """An immutable, named, versioned pipeline with a REST endpoint that a POST with a bearer token triggers.
+
+    `dataset` is what it trains on where a run is given no parameters: NAME:VERSION, or NAME for the newest; empty where a step of
+    its own makes it, or the backend does not tell.
+    """
 
     id: str
     name: str
@@ -34,6 +38,7 @@ class PublishedPipeline:
     endpoint: str
     status: str = "Active"
     description: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)

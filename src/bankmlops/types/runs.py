@@ -117,7 +117,8 @@ class AutoMLConfig:
 class Run:
     """A training run. `metrics` bear Azure's names (`accuracy`, `AUC_weighted`, ...) and belong to its best model.
 
-    `progress` is a line such as "trial 7, best accuracy 0.9161"; `error` is one line where `status` is Failed.
+    `progress` is a line such as "trial 7, best accuracy 0.9161"; `error` is one line where `status` is Failed. `dataset` is what
+    it was trained on, NAME:VERSION; empty where the backend does not tell.
     """
 
     id: str
@@ -135,6 +136,7 @@ class Run:
     fraction: float = 0.0
     error: str = ""
     portal_url: str = ""
+    dataset: str = ""
 
     @property
     def seconds(self) -> float:

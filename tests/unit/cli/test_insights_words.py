@@ -108,6 +108,9 @@ def test_monitor(
     shown = command("monitor", "bank-endpoint", "--threshold", threshold, "--output", "mine")
     assert shown.out.splitlines()[1].startswith("age")
     assert len(list(Path("mine").iterdir())) == 2
+    for folder in (page.parent, Path("mine")):
+        assert folder.stat().st_mode & 0o777 == 0o700, "callers' values are in it"
+        assert {each.stat().st_mode & 0o777 for each in folder.iterdir()} == {0o600}
 
 
 def test_monitor_without_rows(command: Command, backend: MemoryBackend) -> None:

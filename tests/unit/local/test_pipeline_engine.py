@@ -21,7 +21,7 @@ from bankmlops.local.pipelines.training import find_automl_runs
 from bankmlops.local.pipelines.workflows import STEP_QUEUE, _StepCarrier
 from bankmlops.pipelines import from_config
 from bankmlops.runs import wait
-from bankmlops.types import Dataset, PipelineConfig, PipelineRun, RunStatus
+from bankmlops.types import Dataset, Device, Engine, PipelineConfig, PipelineRun, RunStatus
 from support.trainer import CONFIG, DATASET, Trainer, launched
 
 pytestmark = pytest.mark.slow
@@ -93,6 +93,15 @@ def test_a_run(engine: PipelineEngine, trainer: Trainer) -> None:
     assert run.started <= run.ended
     marks = {"pipeline_run_id": run.id, "pipeline_step": "automl", "pipeline_attempt": "1"}
     assert trainer.runs[0].tags == {"team": "risk", **marks}
+
+
+def test_where_it_trains(engine: PipelineEngine, trainer: Trainer) -> None:
+    """The device, the engine and the cluster that a pipeline was published with reach its training."""
+    elsewhere = {"device": Device.CPU, "engine": Engine.RAY, "address": "10.0.0.1:6379"}
+    run = _end(engine, _start(engine, replace(CONFIG, automl=replace(CONFIG.automl, **elsewhere))))
+    assert run.status is RunStatus.COMPLETED, run.error
+    asked = trainer.asked[-1]
+    assert {name: getattr(asked, name) for name in elsewhere} == elsewhere
 
 
 def test_the_gate(engine: PipelineEngine, trainer: Trainer) -> None:

@@ -66,6 +66,10 @@ def test_what_can_serve(file: Path) -> None:
     check_values(pipeline, {"minutes": "0.5", "endpoint": "bank-live"})
     everything = {"dataset": "bank", "enable_dnn": True, "allowed_models": ["TabularMLP"], "experiment_timeout_minutes": None}
     check_values(Pipeline("deep", (Step("train", "automl", everything),)), {})
+    on_a_cluster = Step("train", "automl", {"dataset": "bank", "engine": "ray", "device": "cpu"})
+    check_values(Pipeline("somewhere", (on_a_cluster,)), {})
+    given = {"dataset": "bank", "engine": "${{ parameters.engine }}", "address": "10.0.0.1:6379"}
+    check_values(Pipeline("perhaps", (Step("train", "automl", given),), (Parameter("engine"),)), {})
     perhaps = Step(
         "train", "automl", {"dataset": "bank", "enable_dnn": "${{ parameters.deep }}", "allowed_models": ["TabularMLP"]}
     )
@@ -82,6 +86,9 @@ def test_what_can_serve(file: Path) -> None:
         ("minutes: 1.0", "minutes: -1", "13:7", "experiment_timeout_minutes -1 can't serve; give more than 0"),
         ("primary_metric: accuracy", "iterations: 0", "14:7", "iterations 0 can't serve"),
         ("primary_metric: accuracy", "allowed_models: [LightGMB]", "14:7", "did you mean 'LightGBM'"),
+        ("primary_metric: accuracy", "device: gpu", "14:7", "device: "),
+        ("primary_metric: accuracy", "engine: spark", "14:7", "engine: "),
+        ("primary_metric: accuracy", "address: 10.0.0.1:6379", "14:7", "address is a Ray cluster's"),
         ("otherwise: stop", "otherwise: stopp", "23:7", "otherwise 'stopp' can't serve; fail or stop would"),
         ("otherwise: stop", "confidence: 95", "23:7", "confidence 95"),
         ("otherwise: stop", "metric: AUC_weigthed", "23:7", "is unknown; did you mean 'AUC_weighted'"),

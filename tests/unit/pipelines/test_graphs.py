@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,12 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bankmlops.errors import InvalidRequestError
-from bankmlops.pipelines import Parameter, ParameterType, Pipeline, Retries, Step, check_pipeline, from_config
+from bankmlops.pipelines import (
+    Parameter,
+    ParameterType,
+    Pipeline,
+    PipelineBuilder,
+    Retries,
+    Step,
+    check_pipeline,
+    dataset_trained_on,
+    from_config,
+)
+from bankmlops.pipelines.kinds import KINDS
 from bankmlops.pipelines.parameters import assign
 from bankmlops.pipelines.progress import ready_steps, stopped_by_gate, why_stopped
 from bankmlops.pipelines.references import OutputReference, ParameterReference, read_reference, resolved
 from bankmlops.pipelines.validation import InvalidPipelineError, after, in_order
-from bankmlops.types import AutoMLConfig, Dataset, Featurization, FeaturizationMode, PipelineConfig
+from bankmlops.types import AutoMLConfig, Dataset, Device, Engine, Featurization, FeaturizationMode, PipelineConfig
 
 TRAIN = Step("train", "automl", {"dataset": "bank"})
 GATE = Step("gate", "evaluate", {"automl_run_id": "${{ steps.train.outputs.automl_run_id }}", "minimum": 0.9})
@@ -200,9 +211,32 @@ def test_the_simple_form() -> None:
         "allowed_models": ["LightGBM"],
         "featurization": {"mode": "auto", "drop_columns": ["duration"], "column_purposes": {}},
     }
+    elsewhere = replace(automl, device=Device.CPU, engine=Engine.RAY, address="10.0.0.1:6379")
+    asked = {"device": "cpu", "engine": "ray", "address": "10.0.0.1:6379"}
+    assert asked.items() <= from_config(PipelineConfig("bank", elsewhere, "model")).step("automl").inputs.items()
     for config in (PipelineConfig("", automl, "m"), PipelineConfig("a", automl, "/"), PipelineConfig("a", automl, "m", -1.0)):
         with pytest.raises(InvalidRequestError):
             from_config(config)
+
+
+def test_every_setting_of_a_search_reaches_a_pipeline() -> None:
+    """What `AutoMLConfig` can be asked for an automl step can be asked for too; the experiment is the pipeline's own."""
+    assert {each.name for each in fields(AutoMLConfig)} - {"experiment_name"} == set(KINDS["automl"].inputs)
+
+
+def test_what_a_pipeline_trains_on() -> None:
+    """The dataset is found behind steps that hand it on and parameters' defaults; nothing is said where a step makes it."""
+    dataset = Dataset("bank", "abc", 100, ("age", "y"), "y", "0" * 64)
+    assert dataset_trained_on(from_config(PipelineConfig("bank", AutoMLConfig(dataset), "model"))) == "bank:abc"
+    flow = PipelineBuilder("bank")
+    examined = flow.guardrails(flow.prepare(flow.parameter("data", "bank"), test_share=0.2)["dataset"])
+    flow.automl(examined["dataset"])
+    assert dataset_trained_on(flow.build()) == "bank"
+    made = Step("make", "function", outputs=("table",), function="m:make", source="m.py")
+    for value in ("${{ steps.make.outputs.table }}", "${{ parameters.data }}"):
+        steps = (made, Step("train", "automl", {"dataset": value}))
+        assert dataset_trained_on(Pipeline("bank", steps, (Parameter("data"),))) == ""
+    assert dataset_trained_on(Pipeline("bank", (made,))) == ""
 
 
 def test_the_waits_between_attempts() -> None:

@@ -20,7 +20,7 @@ from bankmlops.local.pipelines.sources import keep_sources
 from bankmlops.local.pipelines.step_checks import check_values, default_values
 from bankmlops.local.pipelines.store import PipelineStore, StoredPipeline
 from bankmlops.local.workspace import LocalWorkspace
-from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions, graph_of
+from bankmlops.pipelines import DEFAULT_OPTIONS, Pipeline, RunOptions, dataset_trained_on, graph_of
 from bankmlops.pipelines.parameters import assign
 from bankmlops.pipelines.validation import check_text
 from bankmlops.types import PipelineConfig, PipelineRun, PublishedPipeline, StepRun
@@ -155,6 +155,7 @@ class Pipelines:
             endpoint=f"{self._base_url()}/pipelines/{stored.id}/submit",
             status=stored.status,
             description=stored.description,
+            dataset=dataset_trained_on(stored.pipeline),
         )
 
 

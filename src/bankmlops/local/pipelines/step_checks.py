@@ -5,7 +5,7 @@ What another step gives, what a dataset holds and which packages a machine has i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,14 +15,16 @@ from bankmlops.pipelines import Pipeline, Scalar, Step
 from bankmlops.pipelines.kinds import KINDS, InputType
 from bankmlops.pipelines.references import ParameterReference, Reference, references_in, resolved
 from bankmlops.pipelines.validation import InvalidPipelineError
-from bankmlops.types import AutoMLConfig, Dataset, DeploymentConfig
+from bankmlops.types import AutoMLConfig, Dataset, DeploymentConfig, Engine
 
 Inputs = Mapping[str, Any]
 _ANY_DATASET = Dataset("any", "1", 1, (), "", "")
 _TEXTS = (InputType.STRING, InputType.DATASET, InputType.MODEL, InputType.DATA)
 _NEEDS_THE_DATASET = ("dataset", "validation_dataset", "featurization")
 _NEEDS_THE_MACHINE = ("enable_dnn", "allowed_models", "blocked_models")
-_JUDGED_BY: Mapping[str, str] = MappingProxyType({"allowed_models": "enable_dnn", "blocked_models": "enable_dnn"})
+_JUDGED_BY: Mapping[str, str] = MappingProxyType(
+    {"allowed_models": "enable_dnn", "blocked_models": "enable_dnn", "engine": "address", "address": "engine"}
+)
 
 
 def check_values(pipeline: Pipeline, parameters: Mapping[str, Scalar]) -> None:
@@ -98,9 +100,14 @@ def _check_prepare(inputs: Inputs) -> None:
 def _check_automl(inputs: Inputs) -> None:
     from bankmlops.automl.validation import validate_config
 
-    left_out = (*_NEEDS_THE_DATASET, *(_NEEDS_THE_MACHINE if "enable_dnn" in inputs else ()))
+    left_out = (*_NEEDS_THE_DATASET, *(_NEEDS_THE_MACHINE if "enable_dnn" in inputs else ()), *_cluster(inputs))
     asked = {name: value for name, value in inputs.items() if name not in left_out}
     validate_config(from_document(AutoMLConfig, {**asked, "dataset": _ANY_DATASET}))
+
+
+def _cluster(inputs: Inputs) -> Sequence[str]:
+    """Without an address the environment of whoever runs the step names the cluster."""
+    return ("engine",) if inputs.get("engine") == Engine.RAY and not inputs.get("address") else ()
 
 
 def _check_evaluate(inputs: Inputs) -> None:

@@ -6,8 +6,11 @@ one, and a call with more repeats adds them. Prints, as Markdown, the mean and s
 interval of each difference to ours: Student's t over the repeats, and once more with the variance that training parts which
 overlap ask for (Nadeau and Bengio, Machine Learning 52, 2003). Nothing else should run on the machine meanwhile.
 
-    python benchmarks/automl.py --seconds 60 --repeats 6 --log build/bench/automl.jsonl
-    python benchmarks/automl.py --seconds 20 --repeats 3 --datasets breast_cancer,wine,digits
+By default that is three splits of each of four tables, a minute for each of five systems, of which two take seconds: about 35
+minutes. A table is printed when all of its splits are there; Ctrl-C loses the split that is under way alone. Less, and more:
+
+    python benchmarks/automl.py --seconds 20 --repeats 1 --datasets wine --systems "bankmlops,flaml log_loss"
+    python benchmarks/automl.py --repeats 6 --datasets bank --log build/bench/automl.jsonl
 
 `make bench-automl-peers` has AutoGluon and H2O take part, too, from an environment of their own (`automl_peers.py`). A system
 that fails on a split is told of, and tried again by the next call.
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ TEST_SHARE = 0.2
 FIRST_SPLIT = 2000  # the seeds from 1000 on are those on which the choices of the product were made
 VERSIONS = ("bankmlops", "flaml", "lightgbm", "xgboost-cpu", "scikit-learn")
 SYSTEMS = {**automl_systems.SYSTEMS, **{name: peer(name) for name in PEERS}}
+TABLES = ("bank", "breast_cancer", "wine", "digits")
 Rows = dict[str, dict[int, Mapping[str, float]]]
 
 
@@ -49,7 +53,8 @@ def main() -> None:
     if options.repeats and set(systems) & set(PEERS):
         require_environment()
     for name in options.datasets.split(","):
-        _measure(name, systems, options)
+        if options.repeats:
+            _measure(name, systems, options)
         table = _table(name, _lines(options.log, name, options.seconds, systems), systems, options.seconds)
         print(table, flush=True)
         if options.page:
@@ -59,8 +64,8 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="the budget of each system")
-    parser.add_argument("--repeats", type=figures.whole_number(0, 100), default=6, help="0 prints what the log holds")
-    parser.add_argument("--datasets", default="bank")
+    parser.add_argument("--repeats", type=figures.whole_number(0, 100), default=3, help="splits; 0 prints what the log holds")
+    parser.add_argument("--datasets", type=_tables, default=",".join(TABLES), help=f"of {', '.join(TABLES)}")
     parser.add_argument("--systems", type=_systems, default=",".join(SYSTEMS_BY_DEFAULT), help=f"of {', '.join(SYSTEMS)}")
     parser.add_argument("--log", type=Path, default=Path("build/bench/automl.jsonl"))
     parser.add_argument("--page", type=Path, help="write the table between the marks of this page, too")
@@ -68,9 +73,17 @@ def _arguments() -> argparse.Namespace:
 
 
 def _systems(text: str) -> str:
-    unknown = [name for name in text.split(",") if name not in SYSTEMS]
+    return _known(text, SYSTEMS)
+
+
+def _tables(text: str) -> str:
+    return _known(text, TABLES)
+
+
+def _known(text: str, names: Collection[str]) -> str:
+    unknown = [name for name in text.split(",") if name not in names]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(SYSTEMS)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(names)}")
     return text
 
 

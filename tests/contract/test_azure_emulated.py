@@ -9,8 +9,9 @@ import pytest
 from bankmlops.azure.backend import AzureBackend
 from bankmlops.azure.configuration import find_configuration
 from bankmlops.backend import Backend
+from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Model
-from contract.contract import BackendContract
+from contract.contract import BackendContract, Beyond
 from support.emulated_azure import emulated_azure
 from support.faulty_azure_model import register_faulty_model
 
@@ -31,3 +32,8 @@ class TestAzureEmulated(BackendContract):
         """A model whose scoring script fails at once."""
         folder = tmp_path_factory.mktemp("faulty")
         return register_faulty_model(find_configuration(folder=folder), folder)
+
+    @pytest.fixture
+    def beyond_azure(self) -> Beyond:
+        """It is refused in a line that names Azure."""
+        return lambda: pytest.raises(InvalidRequestError, match="Azure")

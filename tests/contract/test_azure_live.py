@@ -10,7 +10,8 @@ import pytest
 from bankmlops.azure.backend import AzureBackend
 from bankmlops.azure.configuration import find_configuration
 from bankmlops.backend import Backend
-from contract.contract import BackendContract
+from bankmlops.errors import InvalidRequestError
+from contract.contract import BackendContract, Beyond
 
 ALLOWED = os.environ.get("BANKMLOPS_ALLOW_AZURE") == "1"
 pytestmark = [
@@ -33,3 +34,8 @@ class TestAzureLive(BackendContract):
         yield backend
         for resource in set(backend.costly_resources()) - there_before:
             backend.release(resource)
+
+    @pytest.fixture
+    def beyond_azure(self) -> Beyond:
+        """It is refused in a line that names Azure."""
+        return lambda: pytest.raises(InvalidRequestError, match="Azure")

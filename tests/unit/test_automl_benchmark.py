@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,12 @@ sys.exit(3)
 def _call(
     *words: str, log: Path, program: tuple[str, ...] = (str(BENCHMARKS / "automl.py"),)
 ) -> subprocess.CompletedProcess[str]:
-    asked = ("--datasets", "wine", "--seconds", "5", "--log", str(log), *words)
+    return _run("--datasets", "wine", "--seconds", "5", "--log", str(log), *words, log=log, program=program)
+
+
+def _run(*words: str, log: Path, program: tuple[str, ...] = (str(BENCHMARKS / "automl.py"),)) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *program, *asked],
+        [sys.executable, *program, *words],
         capture_output=True,
         text=True,
         timeout=400,
@@ -78,6 +82,23 @@ def test_the_servers_of_a_peer(tmp_path: Path) -> None:
     assert "ended with exit code 3: a server is there" in done.stdout, done.stderr
     left = int((tmp_path / "server").read_text())
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_it_does_by_itself(tmp_path: Path) -> None:
+    """Without options it is four tables, several splits of each, and its help says how long that takes."""
+    log = tmp_path / "log.jsonl"
+    told = _run("--help", log=log).stdout
+    assert "three splits of each of four tables" in told
+    assert "about 35\nminutes" in told
+    printed = _run("--repeats", "0", "--log", str(log), log=log).stdout
+    assert re.findall(r"; (\w+), 60 s each, 0 splits", printed) == ["bank", "breast_cancer", "wine", "digits"]
+
+
+def test_a_table_that_is_unknown(tmp_path: Path) -> None:
+    """A misspelt table is refused before anything is measured, with the names of those that there are."""
+    done = _call("--datasets", "wine,iris", log=tmp_path / "log.jsonl")
+    assert done.returncode == 2
+    assert "'iris' is none of bank, breast_cancer, wine, digits" in done.stderr
 
 
 def test_a_system_that_is_unknown(tmp_path: Path) -> None:

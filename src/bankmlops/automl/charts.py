@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from sklearn import metrics as sk
 
-from bankmlops.automl.metrics import predicted_codes
+from bankmlops.automl.metrics import predicted_codes, share_among_equals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +98,8 @@ def _calibration(labels: Array, probabilities: Array, classes: Sequence[str], sh
         order = numpy.argsort(probabilities[:, code], kind="stable")
         groups = numpy.array_split(order, min(10, len(order)))
         means = [float(probabilities[group, code].mean()) for group in groups]
-        shares = [float((labels[group] == code).mean()) for group in groups]
+        of_equals = share_among_equals(labels == code, probabilities[:, code])
+        shares = [float(of_equals[group].mean()) for group in groups]
         axes.plot(means, shares, marker="o", label=_short(classes[code]))
     axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="as promised")
     axes.legend(loc="upper left")

@@ -5,24 +5,34 @@ Nothing heavy is imported unless there is a GPU, or one is asked for by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Device
 
 _REFUSAL = b"CUDA Tree Learner was not enabled in this build"
 _DRIVER = Path("/proc/driver/nvidia/version")
+_SHOWN = "CUDA_VISIBLE_DEVICES"
+_WITHOUT: Mapping[str, str] = MappingProxyType(
+    {
+        "XGBoostClassifier": "XGBoost is built without CUDA",
+        "LightGBM": "LightGBM is built without CUDA",
+        "TabMClassifier": "PyTorch has no CUDA",
+    }
+)
 
 
-def resolve_device(device: Device, driver: Path = _DRIVER, *, network: bool = False) -> Device:
-    """The device that a run uses; `network` says that it has one among its learners.
+def resolve_device(device: Device, algorithms: Sequence[str], driver: Path = _DRIVER) -> Device:
+    """The device that a run uses; `algorithms` are the learners that it searches.
 
     Raises `InvalidRequestError`, with what is missing, where a GPU was asked for by name.
     """
-    if device is Device.CPU or (device is Device.AUTO and not driver.exists()):
+    if device is Device.CPU or (device is Device.AUTO and _no_gpu(driver)):
         return Device.CPU
-    reasons = reasons_against_cuda(driver, network=network)
+    reasons = reasons_against_cuda(algorithms, driver)
     if not reasons:
         return Device.CUDA
     if device is Device.AUTO:
@@ -30,35 +40,41 @@ def resolve_device(device: Device, driver: Path = _DRIVER, *, network: bool = Fa
     raise InvalidRequestError(f"device cuda: {'; '.join(reasons)}; auto or cpu would serve")
 
 
-def reasons_against_cuda(driver: Path = _DRIVER, *, network: bool = False) -> Sequence[str]:
-    """Why no learner here can fit on a GPU, each in a few words; none where one can."""
-    if not driver.exists():
-        return ("this machine shows no NVIDIA driver", *_reasons(network=network))
-    reasons = tuple(_reasons(network=network))
-    return reasons if len(reasons) == _LEARNERS + network else ()
+def reasons_against_cuda(algorithms: Sequence[str], driver: Path = _DRIVER) -> Sequence[str]:
+    """Why none of these learners can fit on a GPU here, each in a few words; none where one can."""
+    learners = [name for name in _WITHOUT if name in algorithms]
+    reasons = [_WITHOUT[name] for name in learners if not _has_cuda(name)]
+    if not learners:
+        reasons = [f"{', '.join(algorithms)} can't use a GPU"]
+    elif len(reasons) < len(learners):
+        reasons = []
+    missing = _no_gpu(driver)
+    return (missing, *reasons) if missing else reasons
 
 
 def parameters_on(device: str, algorithm: str) -> Mapping[str, str]:
     """What an estimator is told beside its parameters, so that it fits on this device; nothing where its build can't."""
-    if device != Device.CUDA:
+    if device != Device.CUDA or not _has_cuda(algorithm):
         return {}
-    if algorithm == "XGBoostClassifier" and _xgboost_has_cuda():
-        return {"device": "cuda"}
-    if algorithm == "LightGBM" and _lightgbm_has_cuda():
-        return {"device_type": "cuda"}
-    return {"device": "cuda"} if algorithm == "TabMClassifier" and _torch_has_cuda() else {}
+    return {"device_type" if algorithm == "LightGBM" else "device": "cuda"}
 
 
-_LEARNERS = 2  # that might, beside the network
+def _no_gpu(driver: Path) -> str:
+    """Why no process here sees a GPU, in a few words; empty where one may."""
+    if not driver.exists():
+        return "this machine shows no NVIDIA driver"
+    shown = os.environ.get(_SHOWN)
+    hidden = shown is not None and shown.partition(",")[0].strip() in ("", "-1")  # CUDA reads up to the first that is none
+    return f"{_SHOWN} shows none" if hidden else ""
 
 
-def _reasons(*, network: bool) -> Iterator[str]:
-    if not _xgboost_has_cuda():
-        yield "XGBoost is built without CUDA"
-    if not _lightgbm_has_cuda():
-        yield "LightGBM is built without CUDA"
-    if network and not _torch_has_cuda():
-        yield "PyTorch has no CUDA"
+def _has_cuda(algorithm: str) -> bool:
+    """Whether the learner's build can use a GPU."""
+    if algorithm == "XGBoostClassifier":
+        return _xgboost_has_cuda()
+    if algorithm == "LightGBM":
+        return _lightgbm_has_cuda()
+    return algorithm == "TabMClassifier" and _torch_has_cuda()
 
 
 def _torch_has_cuda() -> bool:

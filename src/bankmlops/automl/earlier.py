@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bankmlops.automl.algorithms import ALGORITHM_NAMES, NETWORK
 from bankmlops.automl.trials_on_disk import find_trials
 
-_FILE = "earlier.json"
+_FILE, _OVER_TIME = "earlier.json", "over_time.json"
 MAXIMUM_STARTS = 3  # of one learner
 
 
@@ -39,25 +39,46 @@ class EarlierRun:
         return [dict(parameters) for name, parameters in self.starts if name == algorithm]
 
 
-@dataclass
 class ScoreOverTime:
-    """(seconds, score) of each trial, over the time of all runs together."""
+    """(seconds, score) of each trial, over the time of all runs together; a resumed run finds it in the search folder.
 
-    earlier: EarlierRun | None
-    points: list[tuple[float, float]] = field(default_factory=list)
+    Raises `OSError` where the disk refuses.
+    """
 
-    def __post_init__(self) -> None:
-        self.points.extend(self.earlier.progress if self.earlier else ())
+    def __init__(self, folder: Path, earlier: EarlierRun | None) -> None:
+        self._path = folder / _OVER_TIME
+        self._before, points = read_over_time(folder) or ((earlier.seconds, earlier.progress) if earlier else (0.0, ()))
+        self.points = list(points)
+
+    def at(self, seconds: float) -> float:
+        """The seconds of all runs together, `seconds` after this one was begun or resumed."""
+        return self._before + seconds
 
     def add(self, seconds: float, score: float) -> None:
-        """A trial of this run, `seconds` after its start."""
-        self.points.append((seconds + (self.earlier.seconds if self.earlier else 0.0), score))
+        """A trial that ended then."""
+        self.points.append((self.at(seconds), score))
+        self.reach(seconds)
+
+    def reach(self, seconds: float) -> None:
+        """So far the run has come, whatever ends it."""
+        waiting = self._path.with_name(f".{_OVER_TIME}")
+        waiting.write_text(json.dumps([self.at(seconds), self.points]))
+        os.replace(waiting, self._path)
+
+
+def read_over_time(folder: Path) -> tuple[float, tuple[tuple[float, float], ...]] | None:
+    """What all runs took together and the points, as the search in the folder left them; None where it left none."""
+    try:
+        seconds, points = json.loads((folder / _OVER_TIME).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return seconds, tuple((when, score) for when, score in points)
 
 
 def take_over(folder: Path, from_folder: Path) -> None:
     """Copy an earlier search's trials (links, where the disk can). Raises `OSError`."""
     if from_folder.exists():
-        shutil.copytree(from_folder, folder, copy_function=_link, ignore=shutil.ignore_patterns("refit-*", "*.npy.tmp"))
+        shutil.copytree(from_folder, folder, copy_function=_link, ignore=shutil.ignore_patterns("refit-*", f"*{_OVER_TIME}"))
 
 
 def configurations(folder: Path, best_first: Sequence[int]) -> tuple[tuple[str, dict[str, float]], ...]:

@@ -53,6 +53,15 @@ def log_loss(labels: Array, probabilities: Array) -> float:
     return float(-numpy.log(numpy.maximum(of_truth, SMALLEST_PROBABILITY)).mean())
 
 
+def share_among_equals(truth: Array, probability: Array) -> Array:
+    """float64 [rows]: of the rows with the same `probability` the share that `truth` says is of the class.
+
+    In place of `truth` it has curves over rows sorted by probability not depend on the table's order, which may be by label.
+    """
+    _, places = numpy.unique(probability, return_inverse=True)
+    return numpy.asarray((numpy.bincount(places, weights=truth) / numpy.bincount(places))[places])
+
+
 def predicted_codes(probabilities: Array) -> Array:
     """int64 [rows]: the most probable class; for two classes the second from 0.5 on, as the scoring service decides."""
     if probabilities.shape[1] == 2:

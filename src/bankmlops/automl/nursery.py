@@ -11,7 +11,6 @@ It must never start a thread or a parallel loop of its own: a fork copies one th
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import selectors
@@ -22,10 +21,10 @@ from typing import Any
 
 from bankmlops.automl.algorithms import NETWORK
 from bankmlops.automl.network.library import preload_network
+from bankmlops.automl.tasks import DISK_REFUSALS, FitTask, perform
 
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16
-_DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})  # exit codes of trials too
 
 
 def main() -> None:
@@ -97,12 +96,10 @@ class Nursery:
                 os._exit(1)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(2, 1)
-            from bankmlops.automl.tasks import FitTask, perform
-
             perform(self._folder, FitTask(**task), self._matrix, self._labels, self._folds)
             code = 0
         except OSError as error:
-            code = error.errno if error.errno in _DISK_REFUSALS else 1
+            code = error.errno if error.errno in DISK_REFUSALS else 1
             print(f"{task['name']}: {error}", file=sys.stderr)  # noqa: T201
         except BaseException:
             import traceback
@@ -117,7 +114,7 @@ class Nursery:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        self._say({"disk": code} if code in _DISK_REFUSALS else {"ended": name})
+        self._say({"disk": code} if code in DISK_REFUSALS else {"ended": name})
 
     def _kill_all(self) -> None:
         for _, pid in self._names.values():

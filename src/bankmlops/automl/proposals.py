@@ -61,6 +61,10 @@ class Proposer:
             course.waiting[:0] = settled
             self._order[:0] = [algorithm] * len(settled)
 
+    def number_from(self, number: int) -> None:
+        """Lower numbers were given out by an earlier search."""
+        self._number = max(self._number, number)
+
     def propose(self, within: Mapping[str, bool]) -> Proposal | None:
         """The next one, of a learner that `within` says has the time; None where no learner has."""
         for name in self._order:

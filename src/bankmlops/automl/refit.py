@@ -30,7 +30,6 @@ MAXIMUM_TREES = 3_000  # of all fits together: each costs microseconds of every 
 _POLL_SECONDS = 0.25
 _SHORTEST_SECONDS = 0.5
 SAFETY = 1.25  # a fit may take so much longer than the one before it
-_LATE_SECONDS, _LATE_FITS = 30.0, 4.0  # after the last moment at least, and as many times what a fit should take
 _SEED_STEP = 1_000_003
 
 
@@ -90,17 +89,17 @@ class Refit:
         self._fits: list[list[Fit]] = [[] for _ in contenders]
         self._begun = [0] * len(contenders)
         self._seconds = [0.0] * len(contenders)
-        self.failure = "no fit ended in time"  # why there is none, where there is none
+        self.failure = "no fit ended in time; go on from its trials with more minutes"  # why there is none, where there is none
 
-    def run(self, deadline: float, last_moment: float) -> list[Member]:
+    def run(self, deadline: float, last_moment: float, late_seconds: float) -> list[Member]:
         """Fit each once, the first first, and then again with other seeds what is done by the `deadline`.
 
         A boosted learner grows as many more rounds as it has more rows, in the time until the `deadline`. Who is not done at the
-        `last_moment` is left out, where another is done. Where none is, a model late is better than none, for a bounded time.
+        `last_moment` is left out, where another is done. Where none is, a model late is better than none, for `late_seconds`.
         """
         self._steps = self._affordable_steps(deadline)
         bound = self._boosting_seconds(deadline)
-        given_up = self._latest_end(last_moment)
+        given_up = max(last_moment, time.monotonic()) + late_seconds
         waiting = list(range(len(self._contenders)))
         while True:
             while len(self._running) < self._slots and (waiting or self._next_again(deadline) is not None):
@@ -115,11 +114,6 @@ class Refit:
         for task, _ in self._running.values():
             self._executor.kill(task)
         return [Member(one, tuple(fits)) for one, fits in zip(self._contenders, self._fits, strict=True) if fits]
-
-    def _latest_end(self, last_moment: float) -> float:
-        """When to wait no more: on a cluster that others use, a fit may never begin."""
-        longest = max(refit_seconds(contender, self._fold_count, self._steps) for contender in self._contenders)
-        return max(last_moment, time.monotonic()) + max(_LATE_SECONDS, _LATE_FITS * longest)
 
     def _lacks_one(self, waiting: Sequence[int]) -> bool:
         """Whether a member's first fit is under way or to come."""

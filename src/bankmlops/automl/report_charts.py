@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 from sklearn import metrics as sk
 
+from bankmlops.automl.metrics import share_among_equals
 from bankmlops.automl.svg import Frame, Range, around
 
 Array = numpy.ndarray[Any, Any]
@@ -144,7 +145,8 @@ def calibration_chart(predictions: Predictions) -> Chart:
         truth, probability = predictions.of(code)
         groups = numpy.array_split(numpy.argsort(probability, kind="stable"), min(_GROUPS, len(truth)))
         promised = numpy.array([probability[group].mean() for group in groups])
-        came = numpy.array([truth[group].mean() for group in groups])
+        shares = share_among_equals(truth, probability)
+        came = numpy.array([shares[group].mean() for group in groups])
         frame.line(promised, came, f"s{place}")
         titles = [f"promised {each:.1%}, came true {true:.1%}" for each, true in zip(promised, came, strict=True)]
         frame.dots(promised, came, f"s{place}", titles)
@@ -189,8 +191,10 @@ def lift_chart(predictions: Predictions) -> Chart:
 
 
 def _gain(truth: Array, probability: Array) -> tuple[Array, Array, float]:
+    """Shares of the rows [rows + 1], the share of the class that is found among each, and at which share all could be found."""
     order = numpy.argsort(-probability, kind="stable")
-    gain = numpy.concatenate([[0.0], numpy.cumsum(truth[order])]) / max(int(truth.sum()), 1)
+    found = numpy.cumsum(share_among_equals(truth, probability)[order])
+    gain = numpy.concatenate([[0.0], found]) / max(int(truth.sum()), 1)
     return numpy.arange(len(gain)) / (len(gain) - 1), gain, float(truth.mean())
 
 

@@ -56,13 +56,20 @@ def given_up(trials: Sequence[Trial]) -> str:
 
 
 def earlier(run: EarlierRun | None, metric: str, score: float, seconds: float) -> str:
-    """What the run's own time bought, over what the earlier one had; nothing where it goes on from none."""
-    if run is None or not run.progress:
+    """What the run's own time bought, over what the earlier one had; nothing where it goes on from none, or none with a score."""
+    if run is None:
+        return ""
+    if not run.same_data:
+        return _card("Where it began", f"The best of {escape(run.run_id)} was tried first; its scores are of other rows.")
+    if not run.progress:
         return ""
     best = (min if metric in LOSSES else max)(reached for _, reached in run.progress)
-    data = "the same data" if run.same_data else "other data, so the scores are of other rows"
-    return (
-        f'<div class="card"><h3>What the extra time bought</h3><p class="small">{escape(run.run_id)} reached {escape(metric)} '
-        f"{best:.4f} in {run.seconds:.0f} s; with {seconds:.0f} s more it is {score:.4f} ({score - best:+.4f}), on {data}."
-        "</p></div>"
+    return _card(
+        "What the extra time bought",
+        f"{escape(run.run_id)} reached {escape(metric)} {best:.4f} in {run.seconds:.0f} s; with {seconds:.0f} s more it is "
+        f"{score:.4f} ({score - best:+.4f}), on the same data.",
     )
+
+
+def _card(title: str, words: str) -> str:
+    return f'<div class="card"><h3>{title}</h3><p class="small">{words}</p></div>'

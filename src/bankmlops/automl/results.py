@@ -31,7 +31,8 @@ class Trial:
 class Outcome:
     """What a run leaves besides its files: the completed trials, best first, and how well the export repeats the winner.
 
-    `stopped_early` says why the search ended before its time, or ""; `sampled_rows` how many rows it looked at, where not all.
+    `stopped_early` says why the search ended before its time, or ""; `sampled_rows` how many rows it looked at, where not all;
+    `seconds` what it took, with what it had taken before it was resumed.
     """
 
     trials: tuple[Trial, ...]
@@ -40,6 +41,7 @@ class Outcome:
     input_example: Mapping[str, object]
     stopped_early: str = ""
     sampled_rows: int = 0
+    seconds: float = 0.0
 
 
 class Listener(Protocol):

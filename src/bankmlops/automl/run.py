@@ -19,6 +19,7 @@ from bankmlops.automl.earlier import EarlierRun, ScoreOverTime
 from bankmlops.automl.engines import executor_of
 from bankmlops.automl.executor import Executor
 from bankmlops.automl.exporting import export_winner
+from bankmlops.automl.folds import held_out_folds
 from bankmlops.automl.leaderboard import completed_best_first, write_leaderboard, write_metrics
 from bankmlops.automl.metrics import LOSSES
 from bankmlops.automl.preparation import Preparation
@@ -27,7 +28,7 @@ from bankmlops.automl.report import Facts, write_report
 from bankmlops.automl.results import Listener, Outcome, Trial
 from bankmlops.automl.search import Search
 from bankmlops.automl.table import Table, prepare
-from bankmlops.automl.trials_on_disk import find_trials, open_search_folder
+from bankmlops.automl.trials_on_disk import find_trials, next_number, open_search_folder
 from bankmlops.automl.understanding import write_understanding
 from bankmlops.automl.validation import validate_config
 from bankmlops.automl.winner import (
@@ -54,6 +55,7 @@ _FINE_SHARE, _TWICE_SHARE = 0.35, 0.2  # of the budget at most, for fits in smal
 _SHOWN_MEMBERS = 6  # as many members' refits are kept in mind while the search goes on
 _GRACE_SECONDS = 3.0
 LEAST_SECONDS = 30.0  # that a run has for its first trial, whatever its budget: a model late is better than none
+_LATE_SECONDS, _LATE_SHARE = 30.0, 0.05  # for the first fit on all rows, for the same reason: or this share of the budget
 _TICK_SECONDS = 0.5
 
 
@@ -113,8 +115,10 @@ class _Run:
         self._load = 1.0
         self._stopped_early = ""
         self._trials: list[Trial] = []
-        self._known = {trial.number for trial in find_trials(folder)} if asked.earlier else set()
-        self._over_time = ScoreOverTime(asked.earlier)
+        folds = held_out_folds(table.folds)
+        self._known = {trial.number for trial in find_trials(folder) if len(trial.results) == len(folds)}
+        self._next_number = next_number(folder)
+        self._over_time = ScoreOverTime(folder, asked.earlier)
 
     def carry_out(self) -> Outcome:
         preparing = Preparation(self._table, self._config.dataset, self._outputs, self._started + self._seconds / 2)
@@ -134,12 +138,22 @@ class _Run:
         write_metrics(self._outputs, winner.trial)
         self._explain(winner, trials, model, parity, preparing)
         self._clear_up()
+        self._over_time.reach(self._spent)
         sampled_rows = len(self._table.labels) if self._table.sampled_from else 0
-        return Outcome(trials, winner.trial, parity, self._table.example, self._stopped_early, sampled_rows)
+        return Outcome(trials, winner.trial, parity, self._table.example, self._stopped_early, sampled_rows, self._taken)
 
     @property
     def _deadline(self) -> float:
         return self._started + self._seconds
+
+    @property
+    def _spent(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def _taken(self) -> float:
+        """The seconds of this run, with those before it was resumed."""
+        return self._over_time.at(self._spent) - (self._asked.earlier.seconds if self._asked.earlier else 0.0)
 
     @property
     def _closing_seconds(self) -> float:
@@ -197,7 +211,7 @@ class _Run:
 
     def _voting(self, search: Search) -> Choice:
         """The VotingEnsemble of those members whose fits on all rows, in small steps, there is time for."""
-        iteration = max(trial.iteration for trial in self._trials) + 1
+        iteration = max(self._next_number, *(trial.iteration + 1 for trial in self._trials))
         choice = choose_ensemble(search.contenders, self._judgement, iteration)
         left = self._deadline - self._closing_seconds - time.monotonic()
         kept = list(choice.members)
@@ -230,7 +244,8 @@ class _Run:
             seed=self._config.random_seed,
             device=self._config.device,
         )
-        members = refit.run(self._deadline - self._closing_seconds, self._deadline - _REPORT_SECONDS)
+        late_seconds = max(_LATE_SECONDS, _LATE_SHARE * self._seconds - self._closing_seconds)
+        members = refit.run(self._deadline - self._closing_seconds, self._deadline - _REPORT_SECONDS, late_seconds)
         if not members:
             where = f" on the Ray cluster at {self._config.address}" if self._config.engine is Engine.RAY else ""
             raise RunFailedError(f"{winner.trial.algorithm} could not be fitted on all rows{where}: {refit.failure}")
@@ -258,7 +273,7 @@ class _Run:
         facts = Facts(
             dataset=self._config.dataset,
             primary_metric=self._config.primary_metric,
-            seconds=time.monotonic() - self._started,
+            seconds=self._taken,
             earlier_run=self._asked.earlier,
             stopped_early=self._stopped_early,
             given_up=[trial for trial in self._trials if trial.status is not RunStatus.COMPLETED],
@@ -285,7 +300,7 @@ class _Run:
     def _tell(self, trial: Trial) -> None:
         self._trials.append(trial)
         if trial.status is RunStatus.COMPLETED and trial.iteration not in self._known:
-            self._over_time.add(time.monotonic() - self._started, trial.score)
+            self._over_time.add(self._spent, trial.score)
         self._asked.listener.trial_ended(trial)
 
     def _tick(self, search: Search) -> None:
@@ -298,6 +313,7 @@ class _Run:
 
     def _say(self, message: str) -> None:
         self._last_tick = time.monotonic()
+        self._over_time.reach(self._spent)
         self._asked.listener.progressed(min((self._last_tick - self._started) / self._seconds, 1.0), message)
 
     def _clear_up(self) -> None:

@@ -26,7 +26,7 @@ from bankmlops.automl.results import Trial
 from bankmlops.automl.stopping import Stopping
 from bankmlops.automl.table import Table
 from bankmlops.automl.tasks import FitResult, FitTask
-from bankmlops.automl.trials_on_disk import EndedTrial, FoundTrial, find_trials, task_name, write_end
+from bankmlops.automl.trials_on_disk import EndedTrial, FoundTrial, find_trials, next_number, task_name, write_end
 from bankmlops.automl.validation import allowed_algorithms
 from bankmlops.types import AutoMLConfig, RunStatus
 
@@ -104,6 +104,7 @@ class Search:
         What an earlier search left in the folder counts as done. Where no trial has ended by then, the one that is furthest is
         waited for until `last_moment`.
         """
+        self._proposer.number_from(next_number(self._folder))
         for found in find_trials(self._folder):
             self._recall(found, until() - time.monotonic())
         while not self._is_over(until(), last_moment):

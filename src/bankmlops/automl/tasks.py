@@ -22,7 +22,9 @@ from bankmlops.automl.folds import IN_NO_FIT
 Array = numpy.ndarray[Any, Any]
 
 ALL_ROWS = -1
-_RESULT, _PROBABILITIES, _ESTIMATOR, _GRAPH = "result.json", "probabilities.npy", "estimator.pkl", "model.onnx"
+RESULT = "result.json"
+_PROBABILITIES, _ESTIMATOR, _GRAPH = "probabilities.npy", "estimator.pkl", "model.onnx"
+DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})  # which the next task would meet too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,20 @@ def read_result(folder: Path, task: FitTask) -> FitResult | None:
 
 def read_results(folder: Path) -> list[tuple[FitTask, FitResult]]:
     """Every task that ended with what it left, by name; those of a search that was killed too."""
-    found = [_read(path.parent) for path in sorted(folder.glob(f"*/{_RESULT}"))]
+    found = [_read(path.parent) for path in sorted(folder.glob(f"*/{RESULT}"))]
     return [pair for pair in found if pair is not None]
 
 
 def _read(place: Path) -> tuple[FitTask, FitResult] | None:
+    """None where there is no result, or half of one: after a power cut a file may be there and its content may not."""
     try:
-        document = json.loads((place / _RESULT).read_text())
-    except FileNotFoundError:
+        document = json.loads((place / RESULT).read_text())
+        task = FitTask(**document.pop("task"))
+        if document["error"]:
+            return task, FitResult(**document)
+        return task, FitResult(**document, probabilities=numpy.load(place / _PROBABILITIES))
+    except (FileNotFoundError, EOFError, ValueError, KeyError, TypeError):
         return None
-    task, path = FitTask(**document.pop("task")), place / _PROBABILITIES
-    return task, FitResult(**document, probabilities=numpy.load(path)) if path.exists() else FitResult(**document)
 
 
 def write_result(folder: Path, task: FitTask, result: FitResult) -> None:
@@ -103,9 +108,9 @@ def write_result(folder: Path, task: FitTask, result: FitResult) -> None:
         "error": result.error,
         "stopped": result.stopped,
     }
-    waiting = place / f".{_RESULT}"
+    waiting = place / f".{RESULT}"
     waiting.write_text(json.dumps(document))
-    os.replace(waiting, place / _RESULT)
+    os.replace(waiting, place / RESULT)
 
 
 def save_array(path: Path, array: Array) -> None:
@@ -118,7 +123,7 @@ def save_array(path: Path, array: Array) -> None:
 
 
 def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Array) -> None:
-    """Do the task and leave its result; an error of the learner is a result too."""
+    """Do the task and leave its result; an error of the learner is a result too. Raises `OSError` where the disk refuses."""
     started, cpu = time.perf_counter(), time.process_time()
     warnings.simplefilter("ignore")  # such as "did not converge": the score says what a fit is worth
     try:
@@ -126,7 +131,9 @@ def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Ar
             result = _fit_all(folder, task, matrix, labels, folds != IN_NO_FIT)
         else:
             result = _fit_fold(task, matrix, labels, folds)
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError, ImportError) as error:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_REFUSALS:
+            raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         result = FitResult(time.perf_counter() - started, error=reason)
     write_result(folder, task, replace(result, cpu_seconds=time.process_time() - cpu))

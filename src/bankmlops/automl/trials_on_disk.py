@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask, read_results
+from bankmlops.automl.tasks import ALL_ROWS, RESULT, FitResult, read_results
 from bankmlops.types import RunStatus
 
 _FINGERPRINT = "fingerprint"
@@ -59,27 +59,48 @@ def write_end(folder: Path, end: EndedTrial) -> None:
     _write(folder / _ENDS / f"{end.number:04d}.json", json.dumps({"status": end.status, "error": end.error}))
 
 
+def next_number(folder: Path) -> int:
+    """One more than the highest number of a trial that an earlier search told of, also where it left nothing to go on from."""
+    fitted = [_number(path.parent.name) for path in folder.glob(f"{_TRIAL}*/{RESULT}")]
+    return max([*fitted, *(int(path.stem) for path in _ends(folder))], default=-1) + 1
+
+
 def find_trials(folder: Path) -> Sequence[FoundTrial]:
     """The trials that an earlier search began, by number: those first that have the most folds."""
     found: dict[int, FoundTrial] = {}
     for task, result in read_results(folder):
         if task.fold != ALL_ROWS:
-            trial = found.setdefault(_number(task), FoundTrial(_number(task), task.algorithm, task.parameters))
-            trial.results[task.fold] = result
-    for path in sorted((folder / _ENDS).glob("*.json")):
+            number = _number(task.name)
+            found.setdefault(number, FoundTrial(number, task.algorithm, task.parameters)).results[task.fold] = result
+    for path in _ends(folder):
         number = int(path.stem)
         if number in found:
-            document = json.loads(path.read_text())
-            found[number].end = EndedTrial(number, RunStatus(document["status"]), document["error"])
+            found[number].end = _read_end(number, path)
     return sorted(found.values(), key=lambda trial: (-len(trial.results), trial.number))
 
 
-def _number(task: FitTask) -> int:
-    return int(task.name.removeprefix(_TRIAL).partition("-")[0])
+def _ends(folder: Path) -> Sequence[Path]:
+    return sorted((folder / _ENDS).glob("[0-9]*.json"))
+
+
+def _read_end(number: int, path: Path) -> EndedTrial | None:
+    """None where a power cut left half of it: the trial goes on with the folds that it lacks."""
+    try:
+        document = json.loads(path.read_text())
+        return EndedTrial(number, RunStatus(document["status"]), document["error"])
+    except ValueError:
+        return None
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix(_TRIAL).partition("-")[0])
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a kill may come at any time."""
+    """Whole or not at all: a kill, or a power cut, may come at any time."""
     waiting = path.with_name(f".{path.name}")
-    waiting.write_text(text)
+    with waiting.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(waiting, path)

@@ -76,9 +76,9 @@ def _child(trial: Trial, primary_metric: str) -> ChildRun:
     )
 
 
-def _rank(child: ChildRun) -> tuple[bool, float, int]:
+def _rank(child: ChildRun) -> tuple[bool, float, float, int]:
     unknown = math.isnan(child.score)
-    return unknown, 0.0 if unknown else -child.score, child.iteration
+    return unknown, 0.0 if unknown else -child.score, child.metrics.get("log_loss", math.inf), child.iteration
 
 
 def _parameters(properties: Mapping[str, str]) -> Mapping[str, str]:

@@ -60,7 +60,7 @@ def start_detached(
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd=folder,
-                env={**(_inherited() if environment is None else environment), MARK: str(folder)},
+                env={**(inherited() if environment is None else environment), MARK: str(folder)},
                 start_new_session=True,
             )
         finally:
@@ -72,7 +72,8 @@ def start_detached(
     return identity
 
 
-def _inherited() -> Mapping[str, str]:
+def inherited() -> Mapping[str, str]:
+    """This process's environment without the engine's database."""
     return {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
 
 

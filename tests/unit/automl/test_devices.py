@@ -18,12 +18,14 @@ from bankmlops.automl.tasks import FitTask
 from bankmlops.errors import InvalidRequestError
 from bankmlops.types import Device
 
+TREES = tuple(algorithm.name for algorithm in ALGORITHMS)
 NOT_ENABLED = b"[LightGBM] [Fatal] CUDA Tree Learner was not enabled in this build."
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Path:
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a machine with an NVIDIA driver shows."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     path = tmp_path / "version"
     path.write_text("NVRM version: 1")
     return path
@@ -69,8 +71,8 @@ def test_builds_that_know_cuda(
     """Where a driver is there, each learner whose build can gets the GPU, by `auto` and by name; `cpu` keeps all of them off."""
     _build(monkeypatch, tmp_path, xgboost_knows=xgboost_knows, lightgbm_library=library)
     for device in (Device.AUTO, Device.CUDA):
-        assert _settings(resolve_device(device, driver)) == fitted_on
-    assert resolve_device(Device.CPU, driver) is Device.CPU
+        assert _settings(resolve_device(device, TREES, driver)) == fitted_on
+    assert resolve_device(Device.CPU, TREES, driver) is Device.CPU
     assert _settings(Device.CPU) == {}
 
 
@@ -78,8 +80,8 @@ def test_builds_that_know_cuda_and_no_driver(tmp_path: Path, monkeypatch: pytest
     """The one thing that is missing is all that is said; who asked for nothing gets the CPU."""
     _build(monkeypatch, tmp_path, xgboost_knows=True, lightgbm_library=b"\x7fELF")
     with pytest.raises(InvalidRequestError, match=r"^device cuda: this machine shows no NVIDIA driver; auto or cpu would serve$"):
-        resolve_device(Device.CUDA, tmp_path / "no-driver")
-    assert resolve_device(Device.AUTO, tmp_path / "no-driver") is Device.CPU
+        resolve_device(Device.CUDA, TREES, tmp_path / "no-driver")
+    assert resolve_device(Device.AUTO, TREES, tmp_path / "no-driver") is Device.CPU
 
 
 def test_builds_that_do_not(driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,16 +89,41 @@ def test_builds_that_do_not(driver: Path, tmp_path: Path, monkeypatch: pytest.Mo
     _build(monkeypatch, tmp_path, xgboost_knows=False, lightgbm_library=NOT_ENABLED)
     message = r"^device cuda: XGBoost is built without CUDA; LightGBM is built without CUDA; auto or cpu would serve$"
     with pytest.raises(InvalidRequestError, match=message):
-        resolve_device(Device.CUDA, driver)
-    assert resolve_device(Device.AUTO, driver) is Device.CPU
+        resolve_device(Device.CUDA, TREES, driver)
+    assert resolve_device(Device.AUTO, TREES, driver) is Device.CPU
+
+
+def test_learners_that_are_not_searched(driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that knows CUDA counts where the run searches that learner, and no other of the run's can use a GPU for it."""
+    _build(monkeypatch, tmp_path, xgboost_knows=True, lightgbm_library=NOT_ENABLED)
+    refused = {
+        ("LogisticRegression",): "LogisticRegression can't use a GPU",
+        ("LogisticRegression", "LightGBM"): "LightGBM is built without CUDA",
+    }
+    for algorithms, reason in refused.items():
+        with pytest.raises(InvalidRequestError, match=f"^device cuda: {reason}; auto or cpu would serve$"):
+            resolve_device(Device.CUDA, algorithms, driver)
+        assert resolve_device(Device.AUTO, algorithms, driver) is Device.CPU
+    assert resolve_device(Device.CUDA, ("LogisticRegression", "XGBoostClassifier"), driver) is Device.CUDA
+
+
+@pytest.mark.parametrize(("shown", "is_hidden"), [("", True), ("-1", True), (" -1,0", True), ("0", False), ("GPU-8a3f,1", False)])
+def test_gpus_that_are_hidden(driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: str, is_hidden: bool) -> None:
+    """Where the environment shows processes no GPU, there is none."""
+    _build(monkeypatch, tmp_path, xgboost_knows=True, lightgbm_library=None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    assert resolve_device(Device.AUTO, TREES, driver) is (Device.CPU if is_hidden else Device.CUDA)
+    if is_hidden:
+        with pytest.raises(InvalidRequestError, match=r"^device cuda: CUDA_VISIBLE_DEVICES shows none; auto or cpu would serve$"):
+            resolve_device(Device.CUDA, TREES, driver)
 
 
 def test_nothing_is_imported_for_nothing(tmp_path: Path) -> None:
     """Where there is no driver and no GPU was asked for by name, no learner is imported to find that out."""
     ask = (
         "import sys; from pathlib import Path; from bankmlops.automl.devices import resolve_device; "
-        "from bankmlops.types import Device; resolve_device(Device.AUTO, Path(sys.argv[1]), network=True); "
-        "resolve_device(Device.CPU, network=True); "
+        "from bankmlops.types import Device; resolve_device(Device.AUTO, ['LightGBM', 'TabMClassifier'], Path(sys.argv[1])); "
+        "resolve_device(Device.CPU, ['TabMClassifier']); "
         "print({'torch', 'xgboost', 'lightgbm'} & set(sys.modules))"
     )
     words = [sys.executable, "-c", ask, str(tmp_path / "no-driver")]
@@ -106,14 +133,14 @@ def test_nothing_is_imported_for_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("device", [Device.AUTO, Device.CPU])
 def test_the_cpu(device: Device, capfd: pytest.CaptureFixture[str]) -> None:
     """Who names no GPU gets the CPU, in silence."""
-    assert resolve_device(device) is Device.CPU
+    assert resolve_device(device, TREES) is Device.CPU
     assert capfd.readouterr() == ("", "")
 
 
 def test_no_gpu(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The line says what is missing: the driver, and builds of the learners that know CUDA."""
     with pytest.raises(InvalidRequestError) as caught:
-        resolve_device(Device.CUDA, tmp_path / "no-driver")
+        resolve_device(Device.CUDA, TREES, tmp_path / "no-driver")
     message = str(caught.value)
     assert message.startswith("device cuda: this machine shows no NVIDIA driver; XGBoost is built without CUDA; LightGBM is")
     assert message.endswith("auto or cpu would serve")
@@ -124,17 +151,16 @@ def test_a_network_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """A run with a network says of PyTorch, too, that it can't use one."""
     monkeypatch.setattr(devices, "_torch_has_cuda", lambda: False)
     with pytest.raises(InvalidRequestError, match=r"PyTorch has no CUDA; auto or cpu would serve$"):
-        resolve_device(Device.CUDA, tmp_path / "no-driver", network=True)
+        resolve_device(Device.CUDA, (*TREES, "TabMClassifier"), tmp_path / "no-driver")
 
 
-def test_a_gpu_that_a_network_can_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_a_network_can_use(driver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One learner that can use the GPU is enough, if it is among those of the run; the others stay on the CPU."""
-    (tmp_path / "version").write_text("NVRM version: 1")
     monkeypatch.setattr(devices, "_torch_has_cuda", lambda: True)
     for device in (Device.CUDA, Device.AUTO):
-        assert resolve_device(device, tmp_path / "version", network=True) is Device.CUDA
-    assert resolve_device(Device.CPU, tmp_path / "version", network=True) is Device.CPU
-    assert resolve_device(Device.AUTO, tmp_path / "version") is Device.CPU
+        assert resolve_device(device, (*TREES, "TabMClassifier"), driver) is Device.CUDA
+    assert resolve_device(Device.CPU, (*TREES, "TabMClassifier"), driver) is Device.CPU
+    assert resolve_device(Device.AUTO, TREES, driver) is Device.CPU
     learners = ("TabMClassifier", "LightGBM", "XGBoostClassifier", "RandomForest")
     assert [dict(parameters_on("cuda", learner)) for learner in learners] == [{"device": "cuda"}, {}, {}, {}]
     assert parameters_on("cpu", "TabMClassifier") == {}

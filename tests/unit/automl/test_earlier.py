@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 
 from bankmlops.automl.algorithms import algorithm_named
-from bankmlops.automl.earlier import EarlierRun, ScoreOverTime, configurations, read_earlier, take_over, write_earlier
+from bankmlops.automl.earlier import (
+    EarlierRun,
+    ScoreOverTime,
+    configurations,
+    read_earlier,
+    read_over_time,
+    take_over,
+    write_earlier,
+)
 from bankmlops.automl.proposals import Proposer
 from bankmlops.automl.report_trials import earlier, given_up
 from bankmlops.automl.results import Trial
@@ -31,10 +40,11 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_best_configurations_are_taken(tmp_path: Path) -> None:
-    """Of each learner the best few, in the order of their scores; the trials themselves are copied, but for half-made refits."""
+    """Of each learner the best few, in the order of their scores; the trials are copied, but no half-made refit and no times."""
     for number in range(5):
         _leave(tmp_path / "search", number, number + 0.5)
     (tmp_path / "search" / "refit-0001-0").mkdir()
+    ScoreOverTime(tmp_path / "search", None).add(1.0, 0.9)
     found = configurations(tmp_path / "search", [3, 1, 9, 0, 2])
     assert found == tuple(("LogisticRegression", {"C": c}) for c in (3.5, 1.5, 0.5))
     take_over(tmp_path / "other", tmp_path / "search")
@@ -50,17 +60,26 @@ def test_they_are_tried_first() -> None:
     assert tried == [0.5, algorithm_named("LogisticRegression").starts[0]["C"]]
 
 
-def test_time_goes_on() -> None:
-    """A trial's seconds count on from those of the earlier runs."""
-    curve = ScoreOverTime(EARLIER)
+def test_time_goes_on(tmp_path: Path) -> None:
+    """A trial's seconds count on from those of the earlier runs, and in a run that is resumed from when it was ended."""
+    curve = ScoreOverTime(tmp_path, EARLIER)
     curve.add(5.0, 0.92)
     assert curve.points == [(10.0, 0.9), (50.0, 0.91), (65.0, 0.92)]
-    assert ScoreOverTime(None).points == []
+    curve.reach(7.0)
+    assert read_over_time(tmp_path) == (67.0, tuple(curve.points))
+    resumed = ScoreOverTime(tmp_path, EARLIER)
+    resumed.add(3.0, 0.93)
+    assert resumed.points == [*curve.points, (70.0, 0.93)]
+    (tmp_path / "over_time.json").write_text("")  # as a power cut leaves it
+    assert ScoreOverTime(tmp_path, None).points == []
 
 
 def test_the_report_says_what_it_bought() -> None:
-    """The gain over the earlier best is shown, and what was given up with its reason; nothing where there is nothing."""
-    assert "+0.0100" in earlier(EARLIER, "accuracy", 0.92, 30.0)
+    """The gain over the earlier best is shown where it is of the same rows, and what was given up with its reason."""
+    assert "+0.0100" in earlier(replace(EARLIER, same_data=True), "accuracy", 0.92, 30.0)
+    on_other_rows = earlier(replace(EARLIER, progress=()), "accuracy", 0.92, 30.0)
+    assert "AutoML_1" in on_other_rows
+    assert "0.9" not in on_other_rows
     assert earlier(None, "accuracy", 0.92, 30.0) == ""
     trial = Trial(4, "RandomForest", RunStatus.CANCELED, float("nan"), {}, {}, 2.0, error="given up: <worse>")
     assert "given up: &lt;worse&gt;" in given_up([trial])

@@ -85,6 +85,15 @@ def test_a_learners_error_is_a_result(executor: ProcessExecutor) -> None:
     assert "C" in result.error
 
 
+def test_an_error_of_a_librarys_own_is_told(executor: ProcessExecutor) -> None:
+    """LightGBM's errors are no ValueError and no RuntimeError: their reason is told too, in a fit of a fold or of all rows."""
+    narrow = {"n_estimators": 5, "num_leaves": 1, "learning_rate": 0.1}
+    for fold in (0, ALL_ROWS):
+        executor.submit(replace(_task(f"refused-{fold}", "LightGBM", fold), parameters=narrow))
+        _, result = _wait(executor)
+        assert "num_leaves" in result.error
+
+
 def test_boosting_ends_with_its_seconds(executor: ProcessExecutor) -> None:
     """A boosted fit that could go on for ever keeps to its seconds, and says that it was stopped."""
     task = replace(_endless("bounded"), seconds=0.3, fold=0, parameters={"n_estimators": 10**6, "learning_rate": 1e-4})

@@ -19,7 +19,15 @@ from bankmlops.automl.guardrails import examine
 from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.metrics import classification_metrics
 from bankmlops.automl.report import Facts, render, write_report
-from bankmlops.automl.report_charts import Predictions, progress_chart, threshold_counts
+from bankmlops.automl.report_charts import (
+    Predictions,
+    _gain,
+    calibration_chart,
+    gain_chart,
+    lift_chart,
+    progress_chart,
+    threshold_counts,
+)
 from bankmlops.automl.svg import shown, thinned, ticks
 from bankmlops.features import encode_labels, fit, matrix_from_columns
 from bankmlops.features.background import choose_background
@@ -211,6 +219,30 @@ def test_threshold_counts() -> None:
         positive = facts.probabilities[:, 1] >= at / 100
         assert true[at] == (positive & (facts.labels == 1)).sum()
         assert false[at] == (positive & (facts.labels == 0)).sum()
+
+
+def test_gain_and_lift_by_hand() -> None:
+    """Of ten rows three are of the class, at ranks 1, 3 and 4: what is found after each rank, and how many times as by chance."""
+    labels = numpy.array([0, 1, 0, 1, 0, 0, 1, 0, 0, 0])
+    chance = numpy.array([0.1, 0.7, 0.2, 0.6, 0.05, 0.3, 0.9, 0.8, 0.15, 0.0])  # the ranks are 8, 3, 6, 4, 9, 5, 1, 2, 7, 10
+    share, gain, perfect = _gain(labels == 1, chance)
+    assert share == pytest.approx(numpy.arange(11) / 10)
+    assert gain == pytest.approx(numpy.array([0, 1, 1, 2, 3, 3, 3, 3, 3, 3, 3]) / 3)
+    assert perfect == 0.3
+    predictions = Predictions(labels, numpy.stack([1 - chance, chance], axis=1), ("no", "yes"))
+    assert gain_chart(predictions).caption == "The first 20% of the rows hold 33% of the class."
+    assert "The first 10% of the rows have 3.3 times the class' share" in lift_chart(predictions).caption
+
+
+def test_equals_have_no_order() -> None:
+    """A model that says the same of every row finds as much as chance does and is as calibrated, though the table is sorted."""
+    labels = numpy.repeat([1, 0], 50)
+    predictions = Predictions(labels, numpy.full((100, 2), 0.5), ("no", "yes"))
+    share, gain, _ = _gain(*predictions.of(1))
+    assert gain == pytest.approx(share)
+    assert gain_chart(predictions).caption == "The first 20% of the rows hold 20% of the class."
+    assert "have 1.0 times the class' share" in lift_chart(predictions).caption
+    assert "On average 0.0% between promised and true" in calibration_chart(predictions).caption
 
 
 def test_the_best_score_over_time_leaves_outliers_out() -> None:

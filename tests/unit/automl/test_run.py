@@ -8,17 +8,17 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import joblib
-import numpy
 import pandas
 import psutil
 import pytest
 
 from bankmlops.automl import Outcome, Trial, check_parity, run
+from bankmlops.automl.earlier import read_over_time
 from bankmlops.automl.refit import Member, Refit
 from bankmlops.automl.run import run_automl
+from bankmlops.automl.trials_on_disk import EndedTrial, write_end
 from bankmlops.errors import InvalidRequestError, RunFailedError
 from bankmlops.scoring.bundle import load_bundle
 from bankmlops.types import RunStatus
@@ -49,7 +49,7 @@ class Finished:
     told: Told
     outputs: Path
     seconds: float
-    slowness: float  # how many times as long as on a machine of its own the run took for what it had to do
+    waited: float  # of these, for which it could have run and others did
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +57,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     outputs = tmp_path_factory.mktemp("run") / "outputs"
     told = Told()
     table = columns(ROWS, 2)
-    started, before = time.monotonic(), _processor()
+    started, before = time.monotonic(), _waited()
     outcome = run_automl(table, config(table), outputs, told, seconds=SECONDS)
-    seconds, (ran, waited) = time.monotonic() - started, _processor() - before
-    return Finished(outcome, told, outputs, seconds, (ran + waited) / ran)
+    return Finished(outcome, told, outputs, time.monotonic() - started, _waited() - before)
 
 
-def _processor() -> numpy.ndarray[Any, Any]:
-    """Seconds for which this thread ran, and for which it could have run and others did: Linux counts them, elsewhere nobody."""
+def _waited() -> float:
+    """Seconds for which this thread could have run and others did: Linux counts them, elsewhere nobody."""
     counts = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-    if not counts.exists():
-        return numpy.array([time.thread_time(), 0.0])
-    return numpy.array(counts.read_text().split()[:2], dtype=float) / 1e9
+    return int(counts.read_text().split()[1]) / 1e9 if counts.exists() else 0.0
 
 
 def test_it_keeps_its_time(finished: Finished) -> None:
-    """The run ends within its seconds, give or take five, or more where others keep the processor; and it leaves no process."""
-    assert finished.seconds <= SECONDS + 5 * min(finished.slowness, 4)
+    """The run ends within its seconds, give or take five; and it leaves no process.
+
+    Where others keep the processors, its end takes longer than could be known when the search ended: for that up to five more.
+    """
+    assert finished.seconds <= SECONDS + 5 + min(finished.waited, 5)
     assert not psutil.Process().children(recursive=True)
 
 
@@ -198,8 +198,9 @@ def test_the_winner_is_made_of_those_that_could_be_fitted(tmp_path: Path, monkey
     """Where a member of the ensemble can't be fitted on all rows, the best that the others make is what is exported."""
 
     class WithoutTheFirst(Refit):
-        def run(self, deadline: float, last_moment: float) -> list[Member]:
-            return super().run(deadline, last_moment)[1:] or super().run(deadline, last_moment)
+        def run(self, deadline: float, last_moment: float, late_seconds: float) -> list[Member]:
+            moments = (deadline, last_moment, late_seconds)
+            return super().run(*moments)[1:] or super().run(*moments)
 
     monkeypatch.setattr(run, "Refit", WithoutTheFirst)
     table = columns(400, 2)
@@ -210,6 +211,29 @@ def test_the_winner_is_made_of_those_that_could_be_fitted(tmp_path: Path, monkey
     document = json.loads((tmp_path / "outputs" / "metrics.json").read_text())
     assert document["iteration"] == outcome.winner.iteration
     assert load_bundle(tmp_path / "outputs" / "bundle").algorithm == outcome.winner.algorithm
+
+
+def test_a_run_that_goes_on(tmp_path: Path) -> None:
+    """Times go on from those of the first call, whose trials keep theirs, and no number is given out twice.
+
+    A trial that was told of and left no result has its number as well; an ensemble's comes after all.
+    """
+    table, folder = columns(200, 2), tmp_path / run.SEARCH_FOLDER
+    asked = config(table, allowed_models=("LogisticRegression",), n_cross_validations=2, model_explainability=False, iterations=1)
+    first = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=SECONDS)
+    before = read_over_time(folder)
+    assert before is not None
+    assert len(before[1]) == 2  # with the ensemble
+    write_end(folder, EndedTrial(9, RunStatus.FAILED, "its process died"))
+    told = Told()
+    second = run_automl(table, replace(asked, iterations=2), tmp_path / "outputs", told, seconds=SECONDS)
+    assert [trial.iteration for trial in told.trials] == [0, 10, 11]
+    after = read_over_time(folder)
+    assert after is not None
+    assert after[1][:2] == before[1]
+    assert all(before[0] <= seconds <= after[0] for seconds, _ in after[1][2:])
+    assert len(after[1]) == 4
+    assert second.seconds > first.seconds > 0
 
 
 def test_a_single_class(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ import pytest
 
 from bankmlops.automl import Trial, stopping
 from bankmlops.automl.executor import processes
-from bankmlops.automl.search import Search
-from bankmlops.automl.table import prepare
+from bankmlops.automl.metrics import log_loss
+from bankmlops.automl.proposals import USELESS_RATIO
+from bankmlops.automl.search import GIVE_UP_RATIOS, Search
+from bankmlops.automl.table import Table, prepare
+from bankmlops.automl.tasks import read_results
 from bankmlops.automl.trials_on_disk import open_search_folder
 from bankmlops.types import AutoMLConfig, RunStatus
 from unit.automl.tables import columns, config
@@ -85,6 +88,48 @@ def test_nothing_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (len(told), found.stopped_early) == (4, "2 trials in a row brought nothing better")
     found, told = _search(tmp_path, enable_early_stopping=False, **fields)
     assert (len(told), found.stopped_early) == (6, "")
+
+
+def _losses(folder: Path, table: Table) -> dict[int, list[float]]:
+    """Of each trial the log loss of each fold that it has, in the order of the folds."""
+    found: dict[int, list[float]] = {}
+    for task, result in read_results(folder):
+        trial = int(task.name.removeprefix("trial-").partition("-")[0])
+        found.setdefault(trial, []).append(log_loss(table.labels[table.folds == task.fold], result.probabilities))
+    return found
+
+
+def test_what_is_clearly_worse_is_given_up(tmp_path: Path) -> None:
+    """A configuration is given up with the first fold at which it is behind its learner's best by that number of folds' ratio,
+    and no other one is: its further folds are never fitted.
+    """
+    fields = {"n_cross_validations": 4, "allowed_models": ("LightGBM",), "random_seed": 3}
+    _, told = _search(tmp_path, iterations=8, enable_early_stopping=False, **fields)
+    found = _losses(tmp_path, prepare(columns(ROWS, 2), config(columns(ROWS, 2), **fields)))
+    best = found[0]
+    for trial in told[2:]:  # the first two are starting points
+        losses = found[trial.iteration]
+        ratios = [sum(losses[:folds]) / sum(best[:folds]) for folds in range(1, len(losses) + 1)]
+        behind = [ratio > limit for ratio, limit in zip(ratios[:3], GIVE_UP_RATIOS, strict=False)]
+        if trial.status is RunStatus.COMPLETED:
+            assert (len(losses), any(behind)) == (4, False)
+        else:
+            assert trial.error == "given up: clearly worse than the best on the same rows"
+            assert behind == [False] * (len(losses) - 1) + [True]
+        best = min(best, losses, key=sum) if len(losses) == 4 else best
+    short = {len(found[trial.iteration]) for trial in told if trial.status is RunStatus.CANCELED}
+    assert len(short - {4}) > 1, "some after one fold, some after more"
+
+
+def test_a_learner_that_no_blend_would_take(tmp_path: Path) -> None:
+    """A starting point too is given up after one fold where it is far behind the best of all; no more of its learner is tried."""
+    fields = {"n_cross_validations": 4, "allowed_models": ("LogisticRegression", "RandomForest")}
+    _, told = _search(tmp_path, iterations=5, **fields)
+    (forest,) = [trial for trial in told if trial.algorithm == "RandomForest"]
+    assert (forest.iteration, forest.status) == (1, RunStatus.CANCELED)
+    found = _losses(tmp_path, prepare(columns(ROWS, 2), config(columns(ROWS, 2), **fields)))
+    assert len(found[1]) == 1
+    assert found[1][0] > USELESS_RATIO * found[0][0]
 
 
 def test_a_trial_that_runs_over(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ def test_the_leaderboard_is_sorted() -> None:
     assert children[0].parameters == {"preprocessor": "MaxAbsScaler"}
 
 
+def test_of_equal_scores_the_lower_log_loss_leads() -> None:
+    """It decides before who was earlier, as it does in the choice of the winner."""
+    trials = [_trial(0, "0.9", log_loss=0.3), _trial(1, "0.9", "VotingEnsemble", log_loss=0.2), _trial(2, "0.9")]
+    assert [child.iteration for child in leaderboard(trials, "accuracy")] == [1, 0, 2]
+
+
 def test_a_metric_goes_before_a_property() -> None:
     """The score is the logged primary metric; the property stands in where nothing was logged."""
     children = leaderboard([_trial(0, "0.5", accuracy=0.7), _trial(1, "0.6")], "accuracy")

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_digits
 
 from bankmlops.datasets import synthesize
 from bankmlops.local.datasets import Datasets
@@ -39,3 +40,22 @@ def test_the_budget_is_kept(workspace: LocalWorkspace, tmp_path: Path, minutes: 
     assert took <= max(minutes * 60 * 1.05, minutes * 60 + 5)
     assert run.trials >= 2
     assert run.metrics["AUC_weighted"] > 0.6
+
+
+@pytest.mark.long
+def test_the_budget_is_kept_with_many_classes_and_a_stack(workspace: LocalWorkspace, tmp_path: Path) -> None:
+    """Ten classes, a tree a round for each, and a StackEnsemble besides take half a minute and no more."""
+    digits = load_digits(as_frame=True).frame.astype({"target": str})
+    table = tmp_path / "digits.csv"
+    digits.assign(target="digit " + digits["target"]).to_csv(table, index=False)
+    dataset = Datasets(workspace).register("digits", DataSource(table), "target")
+    runs = AutoMLRuns(workspace, Datasets(workspace))
+    asked = AutoMLConfig(dataset, experiment_timeout_minutes=0.5, enable_stack_ensemble=True, enable_early_stopping=False)
+    began = time.monotonic()
+    run_id = runs.submit(asked).id
+    run = wait(runs.get, run_id, timeout_seconds=300)
+    took = time.monotonic() - began
+    assert run.status is RunStatus.COMPLETED, run.error
+    assert took <= 35
+    assert run.metrics["accuracy"] > 0.9
+    assert "StackEnsemble" in [child.algorithm for child in runs.children(run_id)]

@@ -92,6 +92,20 @@ def test_a_run_is_opened_again(records: AutoMLRecords) -> None:
     assert records.children("AutoML_1") == (_child(0, 0.8),)
 
 
+@pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.RUNNING])
+def test_a_run_that_is_not_opened_again(records: AutoMLRecords, status: RunStatus) -> None:
+    """One that completed, or still runs, keeps its leaderboard as it is, the ensemble included."""
+    winner = replace(_child(1, 0.9), algorithm="VotingEnsemble")
+    records.start("AutoML_1")
+    records.put_child("AutoML_1", _child(0, 0.8))
+    records.put_child("AutoML_1", winner)
+    if status is RunStatus.COMPLETED:
+        records.complete("AutoML_1", Outcome(winner, Parity(0, 0, 9), "run", "model"))
+    assert not records.reopen("AutoML_1")
+    assert records.read("AutoML_1").run.status is status
+    assert records.children("AutoML_1") == (winner, _child(0, 0.8))
+
+
 def test_the_leaderboard_is_best_first(records: AutoMLRecords) -> None:
     """Completed trials come best first, an equal score in the order of trial; failed ones are counted and not shown."""
     for iteration, score in enumerate((0.7, 0.9, 0.9, 0.8)):
@@ -101,6 +115,14 @@ def test_the_leaderboard_is_best_first(records: AutoMLRecords) -> None:
     assert [child.iteration for child in children] == [1, 2, 3, 0]
     assert children[0] == _child(1, 0.9)
     assert records.read("AutoML_1").run.trials == 5
+
+
+def test_of_equal_scores_the_lower_log_loss_leads(records: AutoMLRecords) -> None:
+    """As the winner is chosen: an ensemble with the best trial's score and a lower log loss goes before it."""
+    for iteration, loss in enumerate((0.3, 0.2, 0.25)):
+        records.put_child("AutoML_1", replace(_child(iteration, 0.9), metrics={"accuracy": 0.9, "log_loss": loss}))
+    records.put_child("AutoML_1", _child(3, 0.9))
+    assert [child.iteration for child in records.children("AutoML_1")] == [1, 2, 0, 3]
 
 
 def test_a_loss_is_best_where_it_is_small(records: AutoMLRecords) -> None:

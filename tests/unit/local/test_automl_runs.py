@@ -15,12 +15,15 @@ import psutil
 import pytest
 from mlflow.entities import Run as MLflowRun
 
+from bankmlops.automl.algorithms import ALGORITHM_NAMES
 from bankmlops.automl.devices import resolve_device
+from bankmlops.automl.earlier import read_earlier, read_over_time
 from bankmlops.datasets import synthesize
 from bankmlops.errors import BackendUnavailableError, ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.local.datasets import Datasets
 from bankmlops.local.processes import kill_family
 from bankmlops.local.training import automl_runs
+from bankmlops.local.training.automl_continuation import is_same_data
 from bankmlops.local.training.automl_records import AutoMLRecords
 from bankmlops.local.training.automl_runs import AutoMLRuns
 from bankmlops.local.training.automl_worker import seconds_left
@@ -143,6 +146,14 @@ def test_asked_to_end(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoM
     assert _mlflow_status(workspace, run_id) == ["KILLED"]
 
 
+def test_one_thread_a_library(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """No library in the worker begins threads that wait in busy loops: beside other work these cost a run its budget."""
+    run_id = _begin(workspace, runs, config)
+    environment = psutil.Process(AutoMLRecords(workspace).read(run_id).process.pid).environ()
+    runs.cancel(run_id)
+    assert (environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]) == ("1", "1")
+
+
 def test_killed(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
     """A worker that is killed is found dead by whoever looks: the run failed, and nothing of it runs on."""
     run_id = _begin(workspace, runs, config)
@@ -200,8 +211,58 @@ def test_more_time_for_an_ended_run(workspace: LocalWorkspace, runs: AutoMLRuns,
     assert float(tags["score.after"]) >= float(tags["score.before"])
     assert float(tags["seconds.after"]) > float(tags["seconds.before"]) >= 0
     assert "What the extra time bought" in (runs.folder(same) / "outputs" / "report.html").read_text()
+    assert "score.before" not in ended[1].tags, "it would be of other rows"
+    began = read_earlier(runs.folder(other))
+    assert (began.progress, began.seconds) == ((), read_earlier(runs.folder(same)).seconds)
     first = min(runs.children(other), key=lambda child: child.iteration)
     assert first.parameters == kept[0].parameters
+
+
+def test_more_time_counts_what_was_worked(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """Neither the night until somebody saw that a run was killed nor the pause before it was resumed are time that it had."""
+    asked = replace(config, allowed_models=("LightGBM",), n_cross_validations=2, enable_early_stopping=False)
+    run_id = runs.submit(asked).id
+
+    def kill_after(trials: int) -> None:
+        _until(lambda: len(runs.children(run_id)) >= trials)
+        os.kill(AutoMLRecords(workspace).read(run_id).process.pid, signal.SIGKILL)
+        _until(lambda: runs.get(run_id).status.is_final)
+
+    kill_after(1)
+    runs.resume(run_id)
+    kill_after(len(runs.children(run_id)) + 1)
+    with workspace.database() as database:  # seen to have ended a day later
+        database.execute("UPDATE automl_runs SET ended = ? WHERE id = ?", ("2200-01-01T00:00:00+00:00", run_id))
+    worked = read_over_time(runs.folder(run_id) / "search")
+    continued = runs.continue_from(run_id, 0.05, None)
+    runs.cancel(continued.id)
+    began = read_earlier(runs.folder(continued.id))
+    assert (began.seconds, began.progress) == worked
+    times = [seconds for seconds, _ in began.progress]
+    assert 0 < times[0] <= times[-1] <= began.seconds < 120
+    assert times == sorted(times)
+
+
+def test_more_time_after_a_good_enough_score(runs: AutoMLRuns, config: AutoMLConfig) -> None:
+    """What ended the earlier run, a score that was good enough or its count of trials, does not end this one."""
+    asked = replace(config, allowed_models=("LogisticRegression",), n_cross_validations=2, model_explainability=False)
+    run_id = runs.submit(replace(asked, experiment_exit_score=0.1, iterations=50)).id
+    ended = wait(runs.get, run_id, timeout_seconds=180)
+    assert (ended.status, ended.trials) == (RunStatus.COMPLETED, 2), ended.error  # with the ensemble
+    more = runs.continue_from(run_id, 10.0, None).id
+    _until(lambda: len(runs.children(more)) > 1 or runs.get(more).status.is_final)
+    assert not runs.get(more).status.is_final, runs.get(more)
+    runs.cancel(more)
+    assert [child.algorithm for child in runs.children(more)[:2]] == ["LogisticRegression"] * 2
+
+
+def test_a_larger_sample_is_other_data(config: AutoMLConfig) -> None:
+    """More minutes look at more rows of a large table, so scores of both are not of the same rows."""
+    shorter = replace(config, experiment_timeout_minutes=0.5)
+    assert is_same_data(config, shorter)
+    large = replace(config.dataset, rows=10**6)
+    assert not is_same_data(replace(config, dataset=large), replace(shorter, dataset=large))
+    assert not is_same_data(config, replace(config, dataset=replace(config.dataset, sha256="0" * 64)))
 
 
 @pytest.mark.parametrize("end", [RunStatus.COMPLETED, RunStatus.FAILED])
@@ -224,7 +285,7 @@ def test_more_time_however_it_ended(workspace: LocalWorkspace, runs: AutoMLRuns,
     assert ended.status is RunStatus.COMPLETED, ended.error
     assert ended.tags["continues"] == run_id
     (logged,) = _in_mlflow(workspace, ended.id)
-    assert logged.data.params["device"] == resolve_device(Device.AUTO)
+    assert logged.data.params["device"] == resolve_device(Device.AUTO, (learner,))
     assert kept.items() <= {child.iteration: child.score for child in runs.children(ended.id)}.items()
     folder = runs.folder(ended.id) / "search"
     assert {name: (folder / name / "result.json").read_bytes() for name in fitted} == fitted
@@ -238,7 +299,7 @@ def test_a_run_whose_gpu_is_gone(workspace: LocalWorkspace, runs: AutoMLRuns, co
     workspace.folder_of("automl", "AutoML_on_a_gpu")
     continued = runs.continue_from("AutoML_on_a_gpu", 1.0, None)
     runs.cancel(continued.id)
-    assert records.read(continued.id).config.device is resolve_device(Device.AUTO)
+    assert records.read(continued.id).config.device is resolve_device(Device.AUTO, ALGORITHM_NAMES)
 
 
 def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_path: Path) -> None:
@@ -256,6 +317,8 @@ def test_a_failure_is_one_line(workspace: LocalWorkspace, runs: AutoMLRuns, tmp_
 def test_refusals_start_nothing(workspace: LocalWorkspace, runs: AutoMLRuns, config: AutoMLConfig) -> None:
     """An unknown dataset, another content, a bad name or field: refused before a run is there."""
     before = len(runs.list())
+    with pytest.raises(InvalidRequestError, match=r"device cuda: .*LogisticRegression can't use a GPU"):
+        runs.submit(replace(config, device=Device.CUDA, allowed_models=("LogisticRegression",)))
     with pytest.raises(NotFoundError, match="nobody"):
         runs.submit(replace(config, dataset=replace(config.dataset, name="nobody")))
     for changed in (
@@ -297,11 +360,22 @@ def test_files(runs: AutoMLRuns, config: AutoMLConfig, tmp_path: Path) -> None:
             runs.download(run_id, path, tmp_path)
 
 
-@pytest.mark.parametrize(("minutes", "spent", "left"), [(1.0, 1.5, 56.5), (10.0, 0.5, 597.5), (0.1, 2.0, 3.0), (0.1, 60.0, 3.0)])
+@pytest.mark.parametrize(
+    ("minutes", "spent", "left"),
+    [
+        (1.0, 1.5, 56.5),
+        (10.0, 0.5, 597.5),
+        (10.0, 500.0, 98.0),
+        (1.0, 57.0, 3.0),
+        (0.1, 1.5, 3.0),
+        (0.1, 60.0, 3.0),
+        (0.05, 9.0, 1.5),
+    ],
+)
 def test_the_budget_counts_from_the_request(
     workspace: LocalWorkspace, config: AutoMLConfig, minutes: float, spent: float, left: float
 ) -> None:
-    """The search may use what is left since the run was asked for, but for MLflow's share, and never less than half."""
+    """The search may use what is left since the run was asked for, but for MLflow's share, and 3 s or half of it at least."""
     records = AutoMLRecords(workspace)
     records.add(f"AutoML_budget_{minutes}_{spent}", replace(config, experiment_timeout_minutes=minutes), {})
     record = records.read(f"AutoML_budget_{minutes}_{spent}")

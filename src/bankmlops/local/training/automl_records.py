@@ -98,15 +98,13 @@ class AutoMLRecords:
         return tuple(_record(row) for row in rows)
 
     def children(self, run_id: str) -> Sequence[ChildRun]:
-        """The completed trials, best score first."""
+        """The completed trials, best score first; the head of a completed run's is its winner."""
         metric = self.read(run_id).config.primary_metric
-        order = "score" if metric in _SMALLER_IS_BETTER else "score DESC"
         with self._workspace.database() as database:
             rows = database.execute(
-                f"SELECT * FROM automl_trials WHERE run_id = ? AND status = ? ORDER BY {order}, iteration",  # noqa: S608
-                (run_id, RunStatus.COMPLETED),
+                "SELECT * FROM automl_trials WHERE run_id = ? AND status = ?", (run_id, RunStatus.COMPLETED)
             ).fetchall()
-        return tuple(_child(row) for row in rows)
+        return tuple(sorted(map(_child, rows), key=lambda child: _rank(child, metric)))
 
     def trials_after(self, run_id: str, number: int) -> Sequence[TrialRecord]:
         """The trials that were told after the one of this `number`, failed ones too, in the order in which they were told."""
@@ -125,7 +123,7 @@ class AutoMLRecords:
             )
 
     def reopen(self, run_id: str) -> bool:
-        """A run that was canceled or failed is to go on: False where it is neither.
+        """A run that was canceled or failed is to go on: False, and all stays as it is, where it is neither.
 
         Its time counts from now; `fraction` keeps what was spent before. Ensembles go, since there will be others.
         """
@@ -135,8 +133,10 @@ class AutoMLRecords:
                 " WHERE id = ? AND status IN (?, ?)",
                 (RunStatus.NOT_STARTED, now_text(), run_id, RunStatus.FAILED, RunStatus.CANCELED),
             )
+            if cursor.rowcount != 1:
+                return False
             database.execute("DELETE FROM automl_trials WHERE run_id = ? AND algorithm LIKE '%Ensemble'", (run_id,))
-        return cursor.rowcount == 1
+        return True
 
     def start(self, run_id: str) -> bool:
         """The run begins; False where it was ended before."""
@@ -236,6 +236,7 @@ def _run(row: Row, config: AutoMLConfig) -> Run:
         progress=row["progress"],
         fraction=row["fraction"],
         error=row["error"],
+        dataset=f"{config.dataset.name}:{config.dataset.version}",
     )
 
 
@@ -250,6 +251,12 @@ def _child(row: Row) -> ChildRun:
         parameters=from_text(dict[str, str], row["parameters"]),
         seconds=row["seconds"],
     )
+
+
+def _rank(child: ChildRun, metric: str) -> tuple[bool, float, float, int]:
+    """As `automl.winner.rank` chooses the winner: of equal scores the lower log loss, and then the earlier trial, goes first."""
+    error = child.score if metric in _SMALLER_IS_BETTER else -child.score
+    return math.isnan(error), error, child.metrics.get("log_loss", math.inf), child.iteration
 
 
 def _trial(row: Row) -> TrialRecord:

@@ -15,7 +15,7 @@ from bankmlops.local.disk import disk_errors
 from bankmlops.local.json_columns import time_of
 from bankmlops.local.log_tail import last_lines
 from bankmlops.local.names import check_name
-from bankmlops.local.processes import is_alive, kill_family, start_detached
+from bankmlops.local.processes import inherited, is_alive, kill_family, start_detached
 from bankmlops.local.training import automl_continuation, mlflow_runs
 from bankmlops.local.training.automl_records import AutoMLRecord, AutoMLRecords
 from bankmlops.local.workspace import LocalWorkspace
@@ -51,13 +51,14 @@ class AutoMLRuns:
     def _add(self, config: AutoMLConfig, tags: Mapping[str, str]) -> str:
         from bankmlops.automl.devices import resolve_device
         from bankmlops.automl.engines import reachable_address
+        from bankmlops.automl.validation import allowed_algorithms
 
         registered = self._registered(config.dataset)
         validation = self._registered(config.validation_dataset) if config.validation_dataset else None
         run_id = f"AutoML_{uuid4()}"
         synthetic = {"synthetic": "true"} if registered.synthetic else {}
         wanted = config.device if config.engine is Engine.LOCAL else Device.CPU
-        device = resolve_device(wanted, network=config.enable_dnn)
+        device = resolve_device(wanted, allowed_algorithms(config))
         address = reachable_address(config)
         asked = replace(config, dataset=registered, validation_dataset=validation, device=device, address=address)
         self._records.add(run_id, asked, {**tags, **synthetic})
@@ -73,16 +74,15 @@ class AutoMLRuns:
         earlier = self.record(run_id)
         if not earlier.run.status.is_final:
             raise ConflictError(f"run {run_id} is {earlier.run.status}: only one that has ended can be continued")
-        given = dataset or earlier.config.dataset
-        device = Device.AUTO if earlier.config.device is Device.CUDA else earlier.config.device  # its GPU may be gone
-        config = replace(earlier.config, experiment_timeout_minutes=minutes, dataset=given, iterations=None, device=device)
+        config = automl_continuation.continued(earlier.config, minutes, dataset or earlier.config.dataset)
         validate_config(config)
-        best = next(iter(self.children(run_id)), None)
-        continued = self._add(config, {**earlier.config.tags, **automl_continuation.tags_before(earlier.run, best)})
+        same_data = automl_continuation.is_same_data(earlier.config, config)
+        best_first = self.children(run_id)
+        tags = automl_continuation.tags_before(earlier.run, next(iter(best_first), None), same_data=same_data)
+        continued = self._add(config, {**earlier.config.tags, **tags})
         folder = self._workspace.folder_of(KIND, continued)
-        same_data = given.sha256 == earlier.config.dataset.sha256
         with disk_errors(folder):
-            automl_continuation.hand_over(self._records, earlier, self.folder(run_id), folder, same_data=same_data)
+            automl_continuation.hand_over(earlier, best_first, self.folder(run_id), folder, same_data=same_data)
         self._start_new(continued)
         return self._records.read(continued).run
 
@@ -177,10 +177,14 @@ class AutoMLRuns:
         return registered
 
     def _start(self, run_id: str) -> None:
+        """Its libraries have one thread each: several wait for each other in busy loops, and beside other work that is slow."""
+        from bankmlops.automl.executor import ONE_THREAD
+
         folder = self._workspace.folder_of(KIND, run_id)
         with disk_errors(folder):
             (folder / LOG).parent.mkdir(exist_ok=True)
-        process = start_detached(_WORKER, [str(self._workspace.folder), run_id], folder / LOG, folder)
+        arguments = [str(self._workspace.folder), run_id]
+        process = start_detached(_WORKER, arguments, folder / LOG, folder, {**inherited(), **ONE_THREAD})
         self._records.set_process(run_id, process)
 
     def _start_new(self, run_id: str) -> None:

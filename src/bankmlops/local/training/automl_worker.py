@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _MLFLOW_SECONDS = 2.0  # logging the model and the files took 1.0 s on two cores
 STOPPED_EARLY_TAG, SAMPLED_ROWS_TAG = "stopped_early", "sampled_rows"
-_LEAST_SHARE = 0.5
-_LEAST_SECONDS = 0.01
+_LEAST_SECONDS, _LEAST_SHARE = 3.0, 0.5  # that a search has, however late it begins; or this share of a budget, if that is less
+_SHORTEST_SECONDS = 0.01
 _PROGRESS_SECONDS = 0.2
 
 
@@ -108,7 +108,7 @@ class _Training:
         tags = {STOPPED_EARLY_TAG: outcome.stopped_early} if outcome.stopped_early else {}
         tags |= {SAMPLED_ROWS_TAG: str(outcome.sampled_rows)} if outcome.sampled_rows else {}
         if earlier:
-            tags |= tags_after(earlier, seconds, winner)
+            tags |= tags_after(earlier, outcome.seconds, winner)
         self._records.add_tags(self._run_id, tags)
         names = self._writer.complete(outputs, Completion(winner, outcome.parity, dict(outcome.input_example), tags))
         return Outcome(winner, outcome.parity, names.run_id, names.model_id)
@@ -145,7 +145,7 @@ def seconds_left(record: AutoMLRecord, now: datetime) -> float:
     """
     budget = record.config.experiment_timeout_minutes * 60 * (1 - record.run.fraction)
     spent = (now - datetime.fromisoformat(record.created)).total_seconds()
-    return max(budget - spent - _MLFLOW_SECONDS, budget * _LEAST_SHARE, _LEAST_SECONDS)
+    return max(budget - spent - _MLFLOW_SECONDS, min(budget * _LEAST_SHARE, _LEAST_SECONDS), _SHORTEST_SECONDS)
 
 
 def _first_line(error: Exception) -> str:

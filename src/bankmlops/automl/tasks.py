@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import time
+import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ Array = numpy.ndarray[Any, Any]
 ALL_ROWS = -1
 RESULT = "result.json"
 _PROBABILITIES, _ESTIMATOR, _GRAPH = "probabilities.npy", "estimator.pkl", "model.onnx"
+_OF_LEARNERS = (ValueError, ArithmeticError, MemoryError, RuntimeError, ImportError)  # which speak for themselves
 DISK_REFUSALS = frozenset({errno.EFBIG, errno.ENOSPC, errno.EROFS, errno.EDQUOT})  # which the next task would meet too
 
 
@@ -134,8 +136,11 @@ def perform(folder: Path, task: FitTask, matrix: Array, labels: Array, folds: Ar
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_REFUSALS:
             raise
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        result = FitResult(time.perf_counter() - started, error=reason)
+        reason = " ".join(str(error).split())
+        if not reason or not isinstance(error, _OF_LEARNERS):
+            traceback.print_exc()  # into the run's log
+            reason = f"{type(error).__name__}: {reason}".removesuffix(": ")
+        result = FitResult(time.perf_counter() - started, error=reason[:300])
     write_result(folder, task, replace(result, cpu_seconds=time.process_time() - cpu))
 
 

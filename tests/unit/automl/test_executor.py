@@ -92,6 +92,7 @@ def test_an_error_of_a_librarys_own_is_told(executor: ProcessExecutor) -> None:
         executor.submit(replace(_task(f"refused-{fold}", "LightGBM", fold), parameters=narrow))
         _, result = _wait(executor)
         assert "num_leaves" in result.error
+        assert result.error.startswith("LightGBMError: ")
 
 
 def test_boosting_ends_with_its_seconds(executor: ProcessExecutor) -> None:

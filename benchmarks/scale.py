@@ -3,7 +3,7 @@
 Each size goes the way of a user, a command and so a process after the other: a synthetic table is written as Parquet, registered,
 and trained on with the same short budget. Of each command are told the wall clock, the peak of its largest process (`wait4`), and
 the peak of all its processes together: the sum of their proportional set sizes, which counts a page that forked processes share
-once, sampled four times a second. Above 600,000 rows a minute of budget a run looks at a stratified sample, whose size is in the
+once, sampled four times a second. Above 300,000 rows a minute of budget a run looks at a stratified sample, whose size is in the
 run's tag `sampled_rows` and in the table. A size that is in the log is not measured again. Ends with 1 where the memory of a
 command passes the limit. Nothing else should run on the machine meanwhile; ten million rows want 1 GB of disk.
 

@@ -48,7 +48,7 @@ Array = numpy.ndarray[Any, Any]
 SEARCH_FOLDER = "search"
 # What closing takes of a processor: export, parity, explanation, report and files took 1.9 s of a table of 26,000 rows.
 _CLOSING_SECONDS = 2.0
-_CLOSING_SECONDS_A_MILLION_ROWS = 30.0
+_CLOSING_SECONDS_A_MILLION_ROWS = 15.0
 _REPORT_SECONDS = 0.5  # of these
 _SHORTEST_CLOSING = 0.5  # of these, where that saves the first good model
 _FINE_SHARE, _TWICE_SHARE = 0.35, 0.2  # of the budget at most, for fits in small steps, and for two seeds of them

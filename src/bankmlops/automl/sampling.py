@@ -1,7 +1,8 @@
 """Which rows of a large table a run looks at: as many as its minutes let it fit often enough, and no more than memory takes.
 
-Half a minute has room for some ten fits of boosted trees on 300,000 rows and 60 columns, on two cores. A sample keeps each class'
-share of the rows. It goes by the table and the configuration alone, so a run that is resumed has the same one.
+A minute has room for some ten fits of boosted trees on 300,000 rows and 60 columns, on two slow cores. A sample is never so small
+that it would be judged on folds, which are five fits a trial. It keeps each class' share of the rows, and goes by the table and
+the configuration alone, so a run that is resumed has the same one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from bankmlops.types import AutoMLConfig
 
 Array = numpy.ndarray[Any, Any]
 
-ROWS_A_MINUTE = 600_000
-FEWEST_ROWS, MOST_ROWS = 200_000, 1_000_000  # a sample is never smaller, and never larger
+ROWS_A_MINUTE = 300_000
+FEWEST_ROWS, MOST_ROWS = 250_000, 1_000_000  # a sample is never smaller, and never larger
 MOST_CELLS = 250_000_000  # of the matrix, 1 GB of float32; a fit may hold a few times as much
 FEWEST_WIDE_ROWS = 5_000  # of a matrix so wide that it has to be shorter
 _SHOWN = 5

@@ -44,7 +44,7 @@ def test_the_budget_is_kept(workspace: LocalWorkspace, tmp_path: Path, minutes: 
 
 @pytest.mark.long
 def test_the_budget_is_kept_with_many_classes_and_a_stack(workspace: LocalWorkspace, tmp_path: Path) -> None:
-    """Ten classes, a tree a round for each, and a StackEnsemble besides: half a minute, and the fit on all rows that is waited for.
+    """Ten classes, a tree a round for each, and a StackEnsemble besides: half a minute, and the fit that is waited for.
 
     On two slow cores that fit ended some seconds after its time (docs/automl.md, "What is waited for").
     """

@@ -23,7 +23,7 @@ from bankmlops.automl.tasks import ALL_ROWS, FitResult, FitTask, estimator_path,
 
 Array = numpy.ndarray[Any, Any]
 
-CONVERSION_SECONDS = 1.0  # of a fitted estimator to its graph
+CONVERSION_SECONDS, CONVERSION_SECONDS_A_TREE = 1.0, 0.0004  # of a fitted estimator to its graph, and what all rows want of it
 FINER_STEPS = 2  # of boosting, in place of one of the search
 MAXIMUM_FITS = 4  # of one member
 MAXIMUM_TREES = 3_000  # of all fits together: each costs microseconds of every request
@@ -58,7 +58,13 @@ class Member:
 def refit_seconds(contender: Contender, fold_count: int, steps: int = 1) -> float:
     """About how long a fit on all rows with its export takes, going by its longest fold; `steps` are in place of one."""
     more = steps if contender.proposal.algorithm.boosted else 1
-    return contender.fold_seconds * fold_count / max(fold_count - 1, 1) * 1.1 * more + CONVERSION_SECONDS
+    fit = contender.fold_seconds * fold_count / max(fold_count - 1, 1) * 1.1 * more
+    return fit + _conversion_seconds(contender, fold_count, steps)
+
+
+def _conversion_seconds(contender: Contender, fold_count: int, steps: int) -> float:
+    """Boosting ten classes makes ten thousand trees within seconds, and their graph takes as many again."""
+    return CONVERSION_SECONDS + CONVERSION_SECONDS_A_TREE * _trees(contender, fold_count, steps)
 
 
 class Refit:
@@ -130,7 +136,8 @@ class Refit:
 
     def _boosting_seconds(self, deadline: float) -> float:
         rounds = max(len(self._contenders), self._slots) / self._slots
-        return max((deadline - time.monotonic()) / rounds - CONVERSION_SECONDS, _SHORTEST_SECONDS)
+        conversion = max(_conversion_seconds(contender, self._fold_count, self._steps) for contender in self._contenders)
+        return max((deadline - time.monotonic()) / rounds - conversion, _SHORTEST_SECONDS)
 
     def _begin(self, place: int, seconds: float) -> None:
         contender, again = self._contenders[place], self._begun[place]

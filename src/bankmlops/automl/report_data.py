@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy
 
-from bankmlops.automl.guardrails import Finding, Guardrails, Status
+from bankmlops.automl.findings import Finding, Status
+from bankmlops.automl.guardrails import Guardrails
 from bankmlops.automl.leakage import ColumnWorth
 from bankmlops.automl.metrics import predicted_codes
 from bankmlops.automl.report_charts import Predictions

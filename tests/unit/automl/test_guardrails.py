@@ -12,8 +12,9 @@ import numpy
 import pytest
 
 from bankmlops.automl import guardrails
+from bankmlops.automl.findings import Finding, Status
 from bankmlops.automl.folds import assign_folds
-from bankmlops.automl.guardrails import Finding, Guardrails, Status, examine
+from bankmlops.automl.guardrails import Guardrails, examine
 from bankmlops.automl.known_tables import BANK_MARKETING
 from bankmlops.automl.leakage import area_alone, baseline_probabilities, grouped, measure_worth
 from bankmlops.automl.preparation import Preparation

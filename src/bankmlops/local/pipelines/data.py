@@ -57,7 +57,8 @@ def held_out(table: pa.Table, share: float) -> Sequence[bool]:
 
 def examine_table(context: StepContext, _outputs: Outputs) -> Outputs:
     """Examine the table, write what was found, and stop the run at an alert that `refuse` names ("*" is any)."""
-    from bankmlops.automl.guardrails import Status, examine
+    from bankmlops.automl.findings import Status
+    from bankmlops.automl.guardrails import examine
     from bankmlops.automl.guardrails_page import HTML_FILE, JSON_FILE, write_guardrails
     from bankmlops.automl.table import prepare as fit
     from bankmlops.automl.validation import validate_config

@@ -17,14 +17,16 @@ from bankmlops.types import Dataset, Endpoint, Model, Run
 
 GUARDRAILS, REPORT = "outputs/guardrails.json", "outputs/report.html"
 _DROPPED = "Columns without information"
+LARGEST_COUNTED = 100_000_000  # bytes of a file that is read once more for its classes: a second or two
 _SHOWN = 5
 _UNTOLD = (BankMLOpsError, OSError, ValueError)  # what can't be told is left out: the command itself has done its work
 
 
 def after_dataset(session: Session, dataset: Dataset, file: Path) -> Iterator[str]:
-    """The classes of the file's label, and how to train on the dataset."""
+    """The classes of the file's label, where counting them takes no time, and how to train on the dataset."""
     with suppress(*_UNTOLD):
-        yield f"label {dataset.label_column!r}: {_listed(_classes(session, dataset.label_column, file))}"
+        if file.stat().st_size <= LARGEST_COUNTED:
+            yield f"label {dataset.label_column!r}: {_listed(_classes(session, dataset.label_column, file))}"
     yield f"next: {_command(session, 'automl', 'run', '--dataset', dataset.name, '--minutes', 2)}"
 
 

@@ -11,6 +11,7 @@ import numpy
 import pytest
 
 from bankmlops.automl.guardrails import examine
+from bankmlops.cli import hints
 from bankmlops.errors import BackendUnavailableError
 from bankmlops.features import encode_labels, fit
 from bankmlops.types import DeploymentConfig, Endpoint, Model
@@ -55,6 +56,14 @@ def test_after_a_dataset(command: Command, backend: MemoryBackend) -> None:
         "label 'grade': g 7, f 6, e 5, d 4, c 3 and 2 more",
         "next: bankmlops automl run --dataset my-loans --minutes 2",
     ]
+
+
+def test_after_a_large_dataset(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that takes long to read is not read once more to count its classes."""
+    monkeypatch.setattr(hints, "LARGEST_COUNTED", 10)
+    Path("loans.csv").write_text("age,grade\n" + "1,a\n2,b\n" * 50)
+    done = command("data", "register", "loans.csv", "--name", "my-loans", "--label", "grade")
+    assert done.errors == ["next: bankmlops automl run --dataset my-loans --minutes 2"]
 
 
 def test_after_a_run(command: Command, found: Found) -> None:

@@ -130,4 +130,5 @@ def test_a_far_better_trial_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
     outcome = run_automl(table, asked, tmp_path / "outputs", Told(), seconds=60.0)
     assert outcome.winner.algorithm in ("RandomForest", "VotingEnsemble")
     (usual,), (later,) = moments[False], moments[True]
-    assert later - usual == pytest.approx((2.0 + 30.0 * rows / 1e6) / 2)
+    closing = run._CLOSING_SECONDS + run._CLOSING_SECONDS_A_MILLION_ROWS * rows / 1e6
+    assert later - usual == pytest.approx(closing / 2)

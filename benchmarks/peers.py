@@ -41,6 +41,7 @@ OTHERS_PYTHON = Path(__file__).parent.parent / ".venv-scoring-peers" / "bin" / "
 SERVICE = ("-m", "bankmlops.scoring")
 UNLOGGED = (str(Path(__file__).with_name("unlogged_service.py")),)
 START_SECONDS = 120.0
+_LONGEST_SECONDS = 10  # of load, after which nothing is expected
 _POLL_SECONDS = 0.005
 _PICKLE_SCRIPT = """
 import json, os, pickle
@@ -236,10 +237,18 @@ def _labels(answer: bytes) -> object:
 
 
 def loaded(server: Serving, connections: int, seconds: int) -> dict[str, Any]:
-    """The load's figures, with `cpu_s`: the server's processor seconds for 10,000 requests."""
+    """The load's figures, with `cpu_s`: the server's processor seconds for 10,000 requests.
+
+    A server that answers nothing in that time has it twice as long, and so on. Raises `SystemExit` where `_LONGEST_SECONDS` are
+    not enough.
+    """
     before = server.cpu_seconds()
     found = load.put_load(server.target, connections, seconds)
-    return {**found, "cpu_s": (server.cpu_seconds() - before) / found["requests"] * 10_000}
+    if found["requests"]:
+        return {**found, "cpu_s": (server.cpu_seconds() - before) / found["requests"] * 10_000}
+    if seconds > _LONGEST_SECONDS:
+        raise SystemExit(f"{server.peer.name} answered nothing in {seconds} s")
+    return loaded(server, connections, 2 * seconds)
 
 
 def _first_answer(peer: Peer, target: load.Target, process: subprocess.Popen[bytes], deadline: float) -> bytes:

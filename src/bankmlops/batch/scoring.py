@@ -17,8 +17,13 @@ from bankmlops.scoring.bundle import Bundle, open_session
 
 Array = numpy.ndarray[Any, Any]
 
-SLICE_ROWS = 4096
+SLICE_ROWS, SLICE_CELLS = 4096, 2**20
 _PREFIX = "probability_"
+
+
+def slice_rows(width: int) -> int:
+    """How many rows of a matrix so wide are filled and scored at once: the matrix and what the graph makes of it are bounded."""
+    return max(min(SLICE_ROWS, SLICE_CELLS // width), 1)
 
 
 class ChunkScorer:
@@ -53,9 +58,10 @@ class ChunkScorer:
         """float32 [rows, classes]. A row at fault has an answer too, which nobody sees."""
         width = self._bundle.specification.width
         answers = numpy.empty((count, len(self._bundle.classes)), dtype=numpy.float32)
-        matrix = numpy.empty((min(count, SLICE_ROWS), width), dtype=numpy.float32)
-        for first in range(0, count, SLICE_ROWS):
-            last = min(first + SLICE_ROWS, count)
+        rows = min(count, slice_rows(width))
+        matrix = numpy.empty((rows, width), dtype=numpy.float32)
+        for first in range(0, count, rows):
+            last = min(first + rows, count)
             part = matrix[: last - first]
             fill(part, prepared, first, last)
             answers[first:last] = self._run(part)

@@ -53,7 +53,7 @@ def monitor(
     page = _store(drift, output or session.settings.workspace / "monitoring" / name)
     session.show(drift, _draw)
     if drift.unwatched:
-        session.note(f"not watched, since their texts are read for words: {', '.join(drift.unwatched)}")
+        session.note(f"not watched, since training left no profile of their texts: {', '.join(drift.unwatched)}")
     session.note(f"the report is in {page}")
     if drift.drifted:
         retraining.after(session, drift)

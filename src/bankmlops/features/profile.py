@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
+from unicodedata import normalize
+from zlib import crc32
 
 import numpy
 
@@ -16,11 +19,14 @@ from bankmlops.errors import InvalidRequestError
 from bankmlops.features.dates import moment_of
 from bankmlops.features.specification import BOOLEAN_SPELLINGS, ColumnSpecification, FeatureSpecification
 from bankmlops.features.text import text_of
+from bankmlops.features.words import MAXIMUM_TEXTS, words_of
 
 Array = numpy.ndarray[Any, Any]
 
 FORMAT = 1
 MAXIMUM_ROWS = 100_000
+USUAL_TEXTS = 10
+CHARACTERS, KNOWN_WORDS = "characters", "known words"
 QUANTILES = tuple(tenth / 10 for tenth in range(1, 10))
 
 
@@ -29,13 +35,21 @@ class ColumnProfile:
     """Shares of a column's rows, which sum to 1: of each bin, and last of the missing values.
 
     The bins of numbers end at `edges`, which belong to the bin that they end, and one more is open above. Those of categories are
-    `categories` and, behind them, every other one.
+    `categories` and, behind them, every other one. Of a text the number is its `measure`: how many characters it has, or which
+    share of its words is among `words`, the CRC-32 of each.
     """
 
     name: str
     edges: tuple[float, ...]
     categories: tuple[str, ...]
     shares: tuple[float, ...]
+    measure: str = ""
+    words: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The column, and what of its texts is measured."""
+        return f"{self.name} ({self.measure})" if self.measure else self.name
 
     @property
     def is_numeric(self) -> bool:
@@ -45,7 +59,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True, slots=True)
 class DataProfile:
-    """The profile of a table of `rows` rows; `unwatched` are its columns without one."""
+    """The profile of a table of `rows` rows; `unwatched` are the columns of texts that an earlier version left without one."""
 
     rows: int
     columns: tuple[ColumnProfile, ...]
@@ -73,21 +87,20 @@ class DataProfile:
 def profile_of(specification: FeatureSpecification, columns: Mapping[str, Array]) -> DataProfile:
     """The profile of the specification's columns; `columns` are name -> 1-d array, as training takes them.
 
-    Texts that are read for their words have none: hardly two are alike.
-    Of a long table it is that of `MAXIMUM_ROWS` rows at most, evenly spaced.
+    Texts that are read for their words have one of their characters and one of their known words: see `ColumnProfile`.
+    Of a long table it is that of `MAXIMUM_ROWS` rows at most, evenly spaced, of texts of `MAXIMUM_TEXTS`.
     """
-    known = [column for column in specification.columns if column.name in columns and not column.words]
+    known = [column for column in specification.columns if column.name in columns]
     rows = len(columns[known[0].name]) if known else 0
     step = max(math.ceil(rows / MAXIMUM_ROWS), 1)
-    sample = {column.name: columns[column.name][::step].tolist() for column in known}
-    unwatched = tuple(column.name for column in specification.columns if column.words)
-    return DataProfile(len(range(0, rows, step)), tuple(_profile(column, sample[column.name]) for column in known), unwatched)
+    profiles = (profile for column in known for profile in _profiles(column, columns[column.name][::step].tolist()))
+    return DataProfile(len(range(0, rows, step)), tuple(profiles))
 
 
 def shares_of(profile: ColumnProfile, values: Sequence[object]) -> tuple[float, ...]:
     """The shares of other values of the column in the profile's own bins, as `ColumnProfile.shares` has them."""
     if profile.is_numeric:
-        return _shares(_number_bins(profile.edges, _numbers(values)), len(profile.edges) + 1)
+        return _shares(_number_bins(profile.edges, _measured(profile, values)), len(profile.edges) + 1)
     places = {name: place for place, name in enumerate(profile.categories)}
     bins = [-1 if text is None else places.get(text, len(places)) for text in categories_of(profile, values)]
     return _shares(numpy.array(bins, dtype=numpy.int64), len(places) + 1)
@@ -99,17 +112,39 @@ def categories_of(profile: ColumnProfile, values: Iterable[object]) -> list[str 
     Where the categories are those of booleans, all that scoring takes for one ("true", "1") is it.
     """
     spellings = BOOLEAN_SPELLINGS if set(profile.categories) <= {"False", "True"} else {}
-    texts = (text_of(value) or None for value in values)
-    return [text and spellings.get(text, text) for text in texts]
+    return [text and spellings.get(text, text) for text in _texts(values)]
 
 
-def _profile(column: ColumnSpecification, values: Sequence[object]) -> ColumnProfile:
+def _texts(values: Iterable[object]) -> Iterable[str | None]:
+    """Each value's text; None where it is missing, an empty text too."""
+    return (text_of(value) or None for value in values)
+
+
+def _profiles(column: ColumnSpecification, values: Sequence[object]) -> tuple[ColumnProfile, ...]:
+    if column.words:
+        return _of_texts(column, values[:: max(math.ceil(len(values) / MAXIMUM_TEXTS), 1)])
     if column.is_numeric or column.parts:
-        edges = _edges(_numbers(values))
-        empty = ColumnProfile(column.name, edges, (), ())
-    else:
-        empty = ColumnProfile(column.name, (), column.categories, ())
-    return ColumnProfile(column.name, empty.edges, empty.categories, shares_of(empty, values))
+        return (_of_numbers(ColumnProfile(column.name, (), (), ()), values),)
+    empty = ColumnProfile(column.name, (), column.categories, ())
+    return (replace(empty, shares=shares_of(empty, values)),)
+
+
+def _of_texts(column: ColumnSpecification, values: Sequence[object]) -> tuple[ColumnProfile, ...]:
+    """That of the characters; and that of the known words, which are those that the model looks for and enough texts have.
+
+    A rare word was looked for since these texts have it: others, drawn alike, would have fewer of its kind.
+    """
+    looked_for = frozenset(column.words)
+    counts = Counter(word for text in _texts(values) for word in words_of(text or "") & looked_for)
+    usual = tuple(sorted(crc32(word.encode()) for word, count in counts.items() if count >= USUAL_TEXTS))
+    measures: list[tuple[str, tuple[int, ...]]] = [(CHARACTERS, ()), *([(KNOWN_WORDS, usual)] if usual else [])]
+    return tuple(_of_numbers(ColumnProfile(column.name, (), (), (), measure, words), values) for measure, words in measures)
+
+
+def _of_numbers(empty: ColumnProfile, values: Sequence[object]) -> ColumnProfile:
+    numbers = _measured(empty, values)
+    edges = _edges(numbers)
+    return replace(empty, edges=edges, shares=_shares(_number_bins(edges, numbers), len(edges) + 1))
 
 
 def _edges(numbers: Array) -> tuple[float, ...]:
@@ -122,8 +157,23 @@ def _edges(numbers: Array) -> tuple[float, ...]:
     return tuple(sorted({*counts, *below}))
 
 
-def _numbers(values: Sequence[object]) -> Array:
-    return numpy.array([_number(value) for value in values], dtype=numpy.float64)
+def _measured(profile: ColumnProfile, values: Sequence[object]) -> Array:
+    """The numbers that its bins are of, NaN for what is missing."""
+    if not profile.measure:
+        return numpy.array([_number(value) for value in values], dtype=numpy.float64)
+    words = frozenset(profile.words)
+    measure: Callable[[str], float] = _characters if profile.measure == CHARACTERS else partial(_known_share, known=words)
+    return numpy.array([math.nan if text is None else measure(text) for text in _texts(values)], dtype=numpy.float64)
+
+
+def _characters(text: str) -> float:
+    """However their accents were typed."""
+    return float(len(normalize("NFC", text)))
+
+
+def _known_share(text: str, known: Set[int]) -> float:
+    words = words_of(text)
+    return sum(crc32(word.encode()) in known for word in words) / max(len(words), 1)
 
 
 def _number(value: object) -> float:
@@ -153,4 +203,8 @@ def _column(document: Mapping[str, Any]) -> ColumnProfile:
     categories = tuple(str(name) for name in document["categories"])
     if len(shares) != (len(categories) or len(edges)) + 2:
         raise ValueError("shares that do not fit the bins")
-    return ColumnProfile(str(document["name"]), edges, categories, shares)
+    measure = str(document.get("measure", ""))
+    if measure not in ("", CHARACTERS, KNOWN_WORDS):
+        raise ValueError(f"measure {measure!r}")
+    words = tuple(int(word) for word in document.get("words", ()))
+    return ColumnProfile(str(document["name"]), edges, categories, shares, measure, words)

@@ -46,8 +46,8 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """All columns, the one that moved most first. `drifted` are those whose PSI is above the threshold, `unwatched` those that
-    have no measure, since training read their texts for words."""
+    """All columns, the one that moved most first. `drifted` are those whose PSI is above the threshold, `unwatched` those
+    of texts that an earlier version left without a profile; one with a profile is there once for each measure of its texts."""
 
     endpoint: str
     model: str
@@ -74,7 +74,7 @@ def measure_drift(
     named = f"{endpoint.model_name}:{endpoint.model_version}"
     if not profile.columns:
         raise InvalidRequestError(
-            f"model {named} has no column to watch: each is read for its words; numbers, categories or dates would serve"
+            f"model {named} has no column to watch, since training left no profile of its texts; train it again"
         )
     with tempfile.TemporaryDirectory(prefix="bankmlops-monitor-") as folder:
         files = [path for path in backend.download_telemetry(endpoint.name, Path(folder)) if path.name.startswith("collected")]
@@ -106,7 +106,7 @@ def compare(profile: ColumnProfile, rows: Sequence[Row]) -> ColumnDrift:
     values = [row.get(profile.name) for row in rows]
     now = shares_of(profile, values)
     return ColumnDrift(
-        profile.name,
+        profile.title,
         population_stability_index(profile.shares, now),
         jensen_shannon_distance(profile.shares, now),
         profile.shares[-1],

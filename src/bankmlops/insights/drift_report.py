@@ -18,7 +18,7 @@ def drift_report(drift: Drift) -> str:
         f"{drift.training_rows:,} that it was trained on; written {drift.written:%Y-%m-%d %H:%M:%S} UTC"
     )
     if drift.unwatched:
-        subtitle += f"; not watched, since their texts are read for words: {', '.join(drift.unwatched)}"
+        subtitle += f"; not watched, since training left no profile of their texts: {', '.join(drift.unwatched)}"
     worst = drift.columns[0].psi if drift.columns else 0.0
     parts = [
         tiles(

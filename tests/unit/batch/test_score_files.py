@@ -8,18 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bankmlops.batch import BatchResult, reading, score_files
 from bankmlops.batch.cutting import cut, describe
+from bankmlops.batch.reading import Rows
+from bankmlops.batch.scoring import SLICE_CELLS, ChunkScorer, slice_rows
+from bankmlops.datasets import read_table
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.features import ColumnKind
 from bankmlops.scoring.bundle import Bundle, load_bundle
@@ -326,3 +331,30 @@ def test_points_beside_commas(tmp_path: Path) -> None:
     result = score_files(bundle, path, tmp_path / "scored.parquet")
     answers = pq.read_table(tmp_path / "scored.parquet").column("prediction").to_pylist()
     assert (result.rejected, answers) == (1, [*["no"] * 100, "yes"])
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_decimal_comma_in_the_last_row(tmp_path: Path) -> None:
+    """It says what every point before it is, as in training: no beginning of a file, and no chunk, can tell that."""
+    bundle = _with_fractions(tmp_path / "bundle")
+    path = tmp_path / "rows.csv"
+    path.write_text("age;job\n" + "1.040;student\n" * 300 + "39,5;student\n")
+    score_files(bundle, path, tmp_path / "scored.parquet")
+    answers = pq.read_table(tmp_path / "scored.parquet").column("prediction").to_pylist()
+    assert read_table(path).column("age").to_pylist() == [*[1040.0] * 300, 39.5]
+    assert answers == [*["yes"] * 300, "no"]
+
+
+def test_a_wide_model_in_little_memory(tmp_path: Path) -> None:
+    """A slice of the matrix has 4,096 rows at usual widths, and never more than so many cells."""
+    assert [slice_rows(width) for width in (1, 64, 256, 257, 8192, 2**21)] == [4096, 4096, 4096, 4080, 128, 1]
+    age, job = specification().columns
+    wide = replace(specification(), columns=(age, replace(job, categories=(*job.categories, *map(str, range(8000))))))
+    scorer = ChunkScorer(load_bundle(write_bundle(tmp_path / "bundle", wide)), proba=False)
+    rows = Rows({"age": pa.array(AGES * 10), "job": pa.array(["student"] * ROWS * 10)}, ROWS * 10, numpy.arange(ROWS * 10))
+    tracemalloc.start()
+    answers, _ = scorer.score(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answers.column("prediction").to_pylist() == _expected() * 10
+    assert peak < 2 * SLICE_CELLS * numpy.float32().nbytes

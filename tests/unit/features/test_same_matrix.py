@@ -211,7 +211,7 @@ def test_words() -> None:
     rows: list[Row] = [{"note": text} for text in texts]
     assert matrix_from_rows(specification, rows).tobytes() == matrix_from_columns(specification, columns).tobytes()
     assert matrix_from_rows(specification, asked, UnknownCategories.REFUSE).shape == (4, 4)
-    assert profile_of(specification, columns).columns == ()
+    assert [each.title for each in profile_of(specification, columns).columns] == ["note (characters)"]
     with pytest.raises(InvalidRequestError, match="row 0, column 'note': 3 where a text or null would serve"):
         matrix_from_rows(specification, [{"note": 3}])
 

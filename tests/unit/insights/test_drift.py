@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,10 @@ COLUMNS = {
     "y": RANDOM.choice(numpy.array(["no", "yes"], dtype=object), ROWS),
 }
 PROFILE = profile_of(fit(COLUMNS, "y"), COLUMNS)
+USUAL_ENGLISH = "the to of and my is for in was account loan card please branch fee refund"
+USUAL_GERMAN = "die zu von und mein ist für im war Konto Kredit Karte bitte Filiale Gebühr Erstattung"
+ENGLISH = [*USUAL_ENGLISH.split(), *(f"case{each}" for each in range(2000))]
+GERMAN = [*USUAL_GERMAN.split(), *(f"fall{each}" for each in range(2000))]
 ENDPOINT = Endpoint("bank-endpoint", EndpointState.HEALTHY, "http://x/score", "", "process", "bank", "2")
 
 
@@ -61,7 +67,17 @@ def test_profile() -> None:
     assert DataProfile.from_json(PROFILE.to_json()) == PROFILE
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', '{"format": 1, "rows": 1, "columns": [{"name": "a"}]}'])
+UNKNOWN_MEASURE = {"name": "a", "edges": [], "categories": [], "shares": [1, 0], "measure": "x"}
+UNREADABLE = [
+    "",
+    "[]",
+    '{"format": 2}',
+    '{"format": 1, "rows": 1, "columns": [{"name": "a"}]}',
+    json.dumps({"format": 1, "rows": 1, "columns": [UNKNOWN_MEASURE]}),
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_a_profile_that_can_not_be_read(text: str) -> None:
     """Something else is refused in one line."""
     with pytest.raises(InvalidRequestError, match="training profile"):
@@ -176,21 +192,96 @@ def test_of_an_endpoint(tmp_path: Path) -> None:
     assert "<i>new" not in page
 
 
-def test_texts_are_not_watched(tmp_path: Path) -> None:
-    """A column that is read for its words is named, on the page too; where there is no other, nothing can be said."""
-    notes = numpy.array([f"{word} day number {row}" for row, word in enumerate(["good", "bad"] * 50)], dtype=object)
-    columns = {"note": notes, "age": COLUMNS["age"][:100], "y": COLUMNS["y"][:100]}
-    profile = profile_of(fit(columns, "y", text=["note"]), columns)
-    assert DataProfile.from_json(profile.to_json()) == profile
+def _notes(count: int, words: Sequence[str] = ENGLISH, seed: int = 2) -> list[str | None]:
+    """Texts of 8 to 40 words, most of them a few usual ones, and a gap in ten."""
+    vocabulary = numpy.array(words)
+    weights = 1 / numpy.arange(1, len(words) + 1)
+    random = numpy.random.default_rng(seed)
+    lengths = random.integers(8, 40, count).tolist()
+    texts = [" ".join(random.choice(vocabulary, length, p=weights / weights.sum())) for length in lengths]
+    return [None if gap else text for text, gap in zip(texts, random.random(count) < 0.1, strict=True)]
+
+
+def _text_profile(count: int) -> DataProfile:
+    columns = {"note": numpy.array(_notes(count, seed=1), dtype=object), "y": COLUMNS["y"][:count]}
+    return profile_of(fit(columns, "y", text=["note"]), columns)
+
+
+def _asked(notes: Sequence[str | None]) -> list[dict[str, Any]]:
+    return [{"note": note} for note in notes]
+
+
+TEXTS = _text_profile(4000)
+
+
+@pytest.mark.parametrize(("count", "most"), [(4000, 0.03), (100, 0.15)])
+def test_texts_alike_have_not_drifted(count: int, most: float) -> None:
+    """Other texts drawn alike stay below the threshold, also where few texts taught the model many rare words."""
+    profile = _text_profile(count)
+    assert [column.title for column in profile.columns] == ["note (characters)", "note (known words)"]
+    assert [drift.psi < most for drift in (compare(column, _asked(_notes(2000))) for column in profile.columns)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        (lambda notes: [note and f"{note} {note}" for note in notes], {"note (characters)"}),
+        (lambda notes: [note and note[: len(note) // 3] for note in notes], {"note (characters)"}),
+        (lambda notes: _notes(len(notes), GERMAN), {"note (known words)"}),
+        (
+            lambda notes: [None if row % 2 else note for row, note in enumerate(notes)],
+            {"note (characters)", "note (known words)"},
+        ),
+    ],
+    ids=["long", "short", "foreign", "missing"],
+)
+def test_texts_that_moved_are_found(change: Callable[[list[str | None]], list[str | None]], moved: set[str]) -> None:
+    """Long and short texts are told by their characters, another language by its words, and gaps by both."""
+    rows = _asked(change(_notes(1000)))
+    assert moved <= {drift.name for drift in (compare(column, rows) for column in TEXTS.columns) if drift.psi > 0.2}
+
+
+def test_the_profile_of_texts_is_small_and_holds_none() -> None:
+    """No word of the training is in it, hashes of 128 at most are, and it survives JSON."""
+    words = {word for note in _notes(4000, seed=1) for word in (note or "").split()}
+    document = TEXTS.to_json()
+    assert not words & set(re.findall(r"\w+", document))
+    assert len(TEXTS.columns[1].words) <= 128
+    assert len(document) < 5000
+    assert DataProfile.from_json(document) == TEXTS
+
+
+def test_texts_that_have_no_words() -> None:
+    """An empty text is missing, one of signs alone has no word that is known, and accents are one with their letters."""
+    characters, known = TEXTS.columns
+    assert compare(known, _asked(["", None, "!?"])).missing_now == pytest.approx(2 / 3)
+    assert compare(known, _asked(["!?"])).now[0] == 1.0
+    assert shares_of(characters, ["e\u0301" * 60]) == shares_of(characters, ["\xe9" * 60])
+
+
+def test_texts_of_an_endpoint(tmp_path: Path) -> None:
+    """The report has both measures of a column, by their names, and the drift is of the one that moved."""
+    drift = measure_drift(Collected(tmp_path, _asked(_notes(300, GERMAN)), profile=TEXTS), ENDPOINT)
+    assert (drift.drifted, drift.unwatched) == (("note (known words)",), ())
+    assert drift.columns[0].bins[-1] == "missing"
+    for name in ("note (characters)", "note (known words)"):
+        assert f"<h3>{name}<span" in drift_report(drift)
+
+
+def test_a_profile_without_the_texts(tmp_path: Path) -> None:
+    """A column that an earlier version left without a profile is named, on the page too; where there is no other, it says so."""
+    old = json.loads(PROFILE.to_json()) | {"unwatched": ["note"]}
+    for column in old["columns"]:
+        del column["measure"], column["words"]
+    profile = DataProfile.from_json(json.dumps(old))
+    assert profile.columns == PROFILE.columns
     (tmp_path / "some").mkdir()
     drift = measure_drift(Collected(tmp_path / "some", _rows(300), profile=profile), ENDPOINT)
-    assert (drift.unwatched, [column.name for column in drift.columns]) == (("note",), ["age"])
-    assert "not watched, since their texts are read for words: note" in drift_report(drift)
-    columns.pop("age")
-    alone = profile_of(fit(columns, "y", text=["note"]), columns)
+    assert (drift.unwatched, len(drift.columns)) == (("note",), 5)
+    assert "not watched, since training left no profile of their texts: note" in drift_report(drift)
     (tmp_path / "none").mkdir()
-    with pytest.raises(InvalidRequestError, match="model bank:2 has no column to watch"):
-        measure_drift(Collected(tmp_path / "none", _rows(300), profile=alone), ENDPOINT)
+    with pytest.raises(InvalidRequestError, match=r"model bank:2 has no column to watch, .*; train it again"):
+        measure_drift(Collected(tmp_path / "none", _rows(300), profile=DataProfile(100, (), ("note",))), ENDPOINT)
 
 
 def test_too_few_rows(tmp_path: Path) -> None:

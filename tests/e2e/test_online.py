@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,6 @@ def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -
 
     present = (*words[:6], "bank", *words[7:])
     for other, code, message in (
-        (present, 4, "against bank:1, not against bank:2; --fresh begins anew, --model bank:1 goes on"),
         ((*words[:5], *words[7:]), 4, "against bank:1, not against a model of its warm-up"),
         ((*present, "--fresh", "--window", "7"), 2, "a window of 7 labels is too short"),
         ((*words[:6], "nobody", *words[7:], "--fresh"), 3, "nobody"),
@@ -233,14 +233,74 @@ def test_learn_and_promote(online: Online, capsys: pytest.CaptureFixture[str]) -
         assert json.loads(capsys.readouterr().out) == report
 
 
+def _write_stream(labels: Sequence[str]) -> None:
+    """Write `rows.csv`, one row a minute, and `labels.csv`, which come in the same minute."""
+    moments = [f"{datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=row):%Y-%m-%dT%H:%M:%SZ}" for row in range(len(labels))]
+    asked = (ROWS[row % len(ROWS)] for row in range(len(labels)))
+    rows = [f"id-{row},{moments[row]},{values['age']},{values['job']}" for row, values in enumerate(asked)]
+    known = [f"id-{row},{moments[row]},{label}" for row, label in enumerate(labels)]
+    Path("rows.csv").write_text("\n".join(["request_id,time,age,job", *rows]) + "\n")
+    Path("labels.csv").write_text("\n".join(["request_id,time,y", *known]) + "\n")
+
+
+def test_on_after_a_promotion(
+    online: Online, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words go on against the version that was promoted. Old labels and few new ones promote nothing; where the world
+    has changed again, and enough labels tell, the challenger is promoted again."""
+    monkeypatch.chdir(tmp_path)
+    online.backend.register_model(online.backend.get_model("bank", "1").run_id, "again")
+    changed = [{"yes": "no", "no": "yes"}[label] for label in TRUTH]
+    words = ("online", "run", "again", "--rows", "rows.csv", "--labels", "labels.csv", "--model", "again", "--warm-up", "200")
+    scored = len(TRUTH) - 200
+
+    def learn(labels: Sequence[str]) -> dict[str, Any]:
+        _write_stream(labels)
+        assert online.command(*words, "--retrain-every", "0", "--json") == 0
+        report: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert {score["rows"] for score in report["scores"]} == {len(labels) - 200}
+        return report
+
+    def promote() -> tuple[int, str]:
+        code = online.command("online", "promote", "again", "--model", "again")
+        return code, capsys.readouterr().err
+
+    def present() -> tuple[str, str]:
+        model = online.backend.get_model("again")
+        return model.version, model.run_id
+
+    first = learn(TRUTH)
+    assert (first["champion"], first["new_champions"], first["comparison"]["rows"]) == ("again:1", [], scored)
+    assert promote()[0] == 0
+    assert present() == ("2", first["run_id"])
+
+    same = learn(TRUTH)
+    assert (same["champion"], same["new_champions"], same["comparison"]["rows"]) == ("again:2", [scored], 0)
+    assert (same["run_id"], same["scores"]) == (first["run_id"], first["scores"])
+    assert promote()[0] == 0
+    assert present() == ("2", first["run_id"])
+
+    few = learn([*TRUTH, *changed[:60]])
+    assert few["comparison"]["rows"] == 60
+    code, told = promote()
+    assert code == 6
+    assert "60 labels were scored against again:2" in told
+    assert present() == ("2", first["run_id"])
+
+    many = learn([*TRUTH, *changed])
+    assert (many["champion"], many["new_champions"], many["comparison"]["rows"]) == ("again:2", [scored], len(changed))
+    assert promote()[0] == 0
+    assert present() == ("3", many["run_id"])
+    assert learn([*TRUTH, *changed])["new_champions"] == [scored, scored + len(changed)]
+
+    assert online.command(*words[:8], "again:2", *words[9:], "--retrain-every", "0") == 4
+    assert "against again:3, not against again:2; --fresh begins anew, --model again:3 goes on" in capsys.readouterr().err
+
+
 def test_files_as_a_stream(online: Online, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files do as well as an endpoint; with other settings a run of that name begins anew where that is asked for."""
     monkeypatch.chdir(online.folder)
-    moments = [f"2026-01-01T{row // 60:02d}:{row % 60:02d}:00Z" for row in range(len(ROWS))]
-    rows = [f"id-{row},{moments[row]},{values['age']},{values['job']}" for row, values in enumerate(ROWS)]
-    labels = [f"id-{row},{moment},{label}" for row, (moment, label) in enumerate(zip(moments, TRUTH, strict=True))]
-    Path("rows.csv").write_text("\n".join(["request_id,time,age,job", *rows]) + "\n")
-    Path("labels.csv").write_text("\n".join(["request_id,time,y", *labels]) + "\n")
+    _write_stream(TRUTH)
     words = ("online", "run", "files", "--rows", "rows.csv", "--labels", "labels.csv", "--model", "bank:1", "--warm-up", "200")
     assert online.command(*words, "--retrain-every", "0", "--json") == 0
     report = json.loads(capsys.readouterr().out)

@@ -59,7 +59,9 @@ class Learning:
 
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="The champion, NAME or NAME:VERSION: one of the warm-up, if left out."),
+        typer.Option(
+            "--model", metavar="NAME", help="The champion, NAME (the newest) or NAME:VERSION: one of the warm-up, if left out."
+        ),
     ] = None
     warm_up: Annotated[int, typer.Option("--warm-up", help="So many labels start every policy, and are not scored.")] = 3000
     retrain_every: Annotated[
@@ -195,7 +197,7 @@ def _draw(report: OnlineReport) -> Any:
     from rich.console import Group
 
     from bankmlops.cli.tables import table
-    from bankmlops.online.report import OWN_CHAMPION
+    from bankmlops.online.champion import OWN_CHAMPION
 
     columns = [
         ("policy", lambda each: each.policy),
@@ -206,9 +208,15 @@ def _draw(report: OnlineReport) -> Any:
     ]
     found = report.comparison
     verdict = "better" if found.is_better else "no better, or by chance"
+    compared = (
+        f"log loss on the newest {found.rows:,} labels: {found.challenger:.4f}, the champion's {found.champion:.4f}; {verdict}"
+    )
+    if not found.rows:
+        compared = "no label has been scored against this champion yet"
+    since = f", after {report.new_champions[-1]:,} labels" if report.new_champions else ""
     return Group(
         table(report.scores, columns),
-        f"log loss on the newest {found.rows:,} labels: {found.challenger:.4f}, the champion's {found.champion:.4f}; {verdict}",
-        f"the champion is {report.champion or OWN_CHAMPION}",
+        compared,
+        f"the champion is {report.champion or OWN_CHAMPION}{since}",
         f"AutoML ran anew {len(report.retrained)} times; the challenger is run {report.run_id}",
     )

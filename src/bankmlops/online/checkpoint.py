@@ -25,7 +25,8 @@ class Checkpoint:
     """`row` rows are predicted and the first `learnt` labels taken; `predictions` float64 [policies, rows], NaN before that.
 
     `champion` and `periodic` are the folders of these policies' present models, `retrained` after how many labels there was a new
-    one, `learner` is the challenger's state. `fingerprint` is that of the stream, as far as it went.
+    one, `learner` is the challenger's state. `fingerprint` is that of the stream, as far as it went. `new_champions` are the rows
+    from which on there was one.
     """
 
     fingerprint: str
@@ -37,6 +38,7 @@ class Checkpoint:
     periodic: str
     learner: bytes
     retrained: list[int] = field(default_factory=list)
+    new_champions: list[int] = field(default_factory=list)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:

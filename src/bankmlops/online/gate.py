@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bankmlops.backend import Backend
 from bankmlops.errors import ConflictError, NotFoundError, RunFailedError
-from bankmlops.online.report import OWN_CHAMPION, OnlineReport
+from bankmlops.online.champion import OWN_CHAMPION, may_follow
+from bankmlops.online.report import OnlineReport
 from bankmlops.online.scores import CHALLENGER, LEAST_ROWS
 from bankmlops.types import Model
 
@@ -26,9 +27,10 @@ def check_champion(report: OnlineReport, present: Model | None) -> None:
     """Raise `ConflictError` where the challenger was compared with another model than that which it would replace."""
     named = f"{present.name}:{present.version}" if present else report.champion
     if present and named != report.champion:
+        fresh = "" if may_follow(named, report.champion) else " --fresh"
         raise ConflictError(
             f"the challenger was compared with {report.champion or OWN_CHAMPION}, and would replace {named}: no model was "
-            f"registered; `bankmlops online run {report.name} --model {present.name} --fresh` on the same stream compares these"
+            f"registered; `bankmlops online run {report.name} --model {present.name}{fresh}` on the same stream compares these"
         )
 
 
@@ -43,8 +45,8 @@ def check_gate(report: OnlineReport, minimum_score: float | None = None) -> None
         raise RunFailedError(f"AUC_weighted is {ranks:.4f}, below the gate of {minimum_score:g}: no model was registered")
     if found.rows < LEAST_ROWS:
         raise RunFailedError(
-            f"{found.rows:,} labels were scored, of which a comparison may be chance; {LEAST_ROWS} or more would serve: no model "
-            "was registered"
+            f"{found.rows:,} labels were scored against {report.champion or OWN_CHAMPION}, of which a comparison may be chance; "
+            f"{LEAST_ROWS} or more would serve: no model was registered"
         )
     if not found.is_better:
         raise RunFailedError(

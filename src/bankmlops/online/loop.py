@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ import numpy
 from bankmlops.datasets.progress import Progress, silent
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.features import FeatureSpecification, encode_labels, fit, matrix_from_columns
+from bankmlops.online.champion import OWN_CHAMPION, may_follow
 from bankmlops.online.checkpoint import Checkpoint, load, save
 from bankmlops.online.learner import OnlineLearner
-from bankmlops.online.report import OWN_CHAMPION
 from bankmlops.online.scores import CHALLENGER, CHAMPION, PERIODIC, POLICIES
 from bankmlops.online.served import ServedModel
 from bankmlops.online.stream import Columns, Stream
@@ -57,10 +57,11 @@ class OnlineLoop:
         self, stream: Stream, settings: OnlineSettings, folder: Path, retrain: Retrain, champion: Path | None = None
     ) -> None:
         """`champion` is the bundle of the model to beat, `settings.champion`, which the periodic policy starts from as well;
-        without one it is what `retrain` makes of the warm-up rows.
+        without one it is what `retrain` makes of the warm-up rows. Work against the version before it goes on: every row that is
+        still to be predicted is this one's.
 
         Raises `InvalidRequestError` for a stream or settings that can't serve, and `ConflictError` where the folder holds another
-        stream's work, or that against another champion.
+        stream's work, or that against a champion whose place this one does not take.
         """
         self.specification = check_start(stream, settings, champion)
         self.stream = stream
@@ -68,7 +69,7 @@ class OnlineLoop:
         self._folder = folder
         self._retrain = retrain
         self._order = stream.arrival_order
-        self._at = self._resumed() or self._begun(champion)
+        self._at = self._resumed(champion) or self._begun(champion)
         self._learner = OnlineLearner.from_state(self._at.learner)
         self._champion = ServedModel(folder / self._at.champion)
         self._periodic = ServedModel(folder / self._at.periodic)
@@ -90,6 +91,16 @@ class OnlineLoop:
     def predictions(self) -> Array:
         """float64 [policies, scored]: what `POLICIES` had answered, as the probability of the second class."""
         return self._at.predictions[:, self.scored]
+
+    @property
+    def compared(self) -> Array:
+        """bool [scored]: whether the present champion predicted the row."""
+        return numpy.asarray(self.scored >= max(self._at.new_champions, default=0))
+
+    @property
+    def new_champions(self) -> tuple[int, ...]:
+        """After how many scored labels there was a new champion."""
+        return tuple(int((self.scored < row).sum()) for row in self._at.new_champions)
 
     @property
     def fingerprint(self) -> str:
@@ -199,29 +210,32 @@ class OnlineLoop:
         """The first row that came when the warm-up's last label was there; earlier rows could not have been predicted."""
         return int(numpy.searchsorted(self.stream.times, self.stream.arrivals[warm_up[-1]]))
 
-    def _resumed(self) -> Checkpoint | None:
+    def _resumed(self, champion: Path | None) -> Checkpoint | None:
         """The work so far, on this stream or on what there was of it; it goes on with what came since."""
         found = load(self._folder)
         if found is None:
             return None
         rows = found.predictions.shape[1]
-        if found.settings != self._settings or found.fingerprint != self.stream.fingerprint(min(rows, self.stream.rows)):
-            raise ConflictError(f"{self._folder} holds the work {self._difference(json.loads(found.settings))}")
+        before = json.loads(found.settings)
+        others = {**asdict(self.settings), "champion": before.get("champion")}
+        if before != others or found.fingerprint != self.stream.fingerprint(min(rows, self.stream.rows)):
+            raise ConflictError(f"{self._folder} holds the work on another stream or with other settings; --fresh begins anew")
+        if before["champion"] != self.settings.champion:
+            self._follow(found, before["champion"], champion)
         added = numpy.full((len(POLICIES), self.stream.rows - rows), numpy.nan)
         found.predictions = numpy.concatenate([found.predictions, added], axis=1)
         found.fingerprint = self.stream.fingerprint(self.stream.rows)
         return found
 
-    def _difference(self, before: Mapping[str, object]) -> str:
-        """What other work that was, and what would serve."""
-        now = asdict(self.settings)
-        if [name for name in now if before.get(name) != now[name]] != ["champion"] or "champion" not in before:
-            return "on another stream or with other settings; --fresh begins anew"
-        goes_on = f"--model {before['champion']}" if before["champion"] else "leaving out --model"
-        return (
-            f"against {before['champion'] or OWN_CHAMPION}, not against {now['champion'] or OWN_CHAMPION}; --fresh begins anew, "
-            f"{goes_on} goes on with it"
-        )
+    def _follow(self, found: Checkpoint, present: str, champion: Path | None) -> None:
+        """Have the new champion predict what is still to be predicted; this counts from the next checkpoint on, as all else."""
+        if not champion or not may_follow(self.settings.champion, present):
+            raise ConflictError(
+                f"{self._folder} holds the work against {present or OWN_CHAMPION}, not against "
+                f"{self.settings.champion or OWN_CHAMPION}; --fresh begins anew, --model {present} goes on with it"
+            )
+        found.champion, found.settings = str(champion.absolute()), self._settings
+        found.new_champions.append(found.row)
 
     @property
     def _settings(self) -> str:

@@ -44,8 +44,8 @@ def scores_of(loop: OnlineLoop) -> tuple[PolicyScore, ...]:
 
 
 def comparison_of(loop: OnlineLoop) -> Comparison:
-    """The gate's question: the challenger and the champion on the newest labels."""
-    newest = slice(-GATE_ROWS, None)
+    """The gate's question: the challenger and the present champion on the newest labels, of those that it predicted."""
+    newest = numpy.flatnonzero(loop.compared)[-GATE_ROWS:]
     answers = dict(zip(POLICIES, loop.predictions, strict=True))
     return compare(loop.scored_labels[newest], answers[CHAMPION][newest], answers[CHALLENGER][newest])
 
@@ -62,6 +62,7 @@ def report_of(name: str, loop: OnlineLoop, run_id: str) -> OnlineReport:
         run_id=run_id,
         fingerprint=loop.fingerprint,
         champion=loop.settings.champion,
+        new_champions=loop.new_champions,
     )
 
 
@@ -71,15 +72,17 @@ def keep(loop: OnlineLoop, training: WindowTraining, folder: Path, seconds: floa
     `training` says in which backend and under which name; `seconds` is how long the loop has taken.
     """
     before = last_report(folder)
-    if before and before.fingerprint == loop.fingerprint:
-        return before
+    run_id = before.run_id if before and before.fingerprint == loop.fingerprint else _keep_run(loop, training, folder, seconds)
+    report = report_of(training.name, loop, run_id)
+    write_report(folder, report)
+    return report
+
+
+def _keep_run(loop: OnlineLoop, training: WindowTraining, folder: Path, seconds: float) -> str:
     config = training.config(training.register(loop.newest_window(), folder))
     outputs = folder / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
-    run = training.backend.record_run(trained_model(loop, config, outputs, seconds))
-    report = report_of(training.name, loop, run.id)
-    write_report(folder, report)
-    return report
+    return training.backend.record_run(trained_model(loop, config, outputs, seconds)).id
 
 
 def trained_model(loop: OnlineLoop, config: AutoMLConfig, outputs: Path, seconds: float) -> TrainedModel:
@@ -154,10 +157,12 @@ def _write_scores(outputs: Path, loop: OnlineLoop, points: Mapping[str, tuple[tu
         "scores": [asdict(each) for each in scores_of(loop)],
         "comparison": asdict(comparison_of(loop)),
         "retrained": loop.retrained,
+        "new_champions": loop.new_champions,
         "curves": points,
     }
     (outputs / "prequential.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    write_curve_chart(outputs / "prequential.png", points, window, [each - loop.settings.warm_up for each in loop.retrained])
+    retrained = [each - loop.settings.warm_up for each in loop.retrained]
+    write_curve_chart(outputs / "prequential.png", points, window, retrained, loop.new_champions)
 
 
 def _both(second: Array) -> Array:

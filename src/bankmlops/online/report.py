@@ -16,16 +16,16 @@ from bankmlops.errors import ConflictError, InvalidRequestError, NotFoundError
 from bankmlops.online.scores import Comparison, PolicyScore
 
 FILE = "report.json"
-OWN_CHAMPION = "a model of its warm-up"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineReport:
-    """The policies' scores, the challenger against the champion on the newest labels, and the run that keeps the challenger.
+    """The policies' scores, the challenger against the present champion on the newest labels, and the run that keeps the former.
 
     `rows` of the stream were predicted, `labels` have arrived; the periodic policy had new models after the labels `retrained`.
-    `champion` is a NAME:VERSION, "" where it was trained on the warm-up.
+    `champion` is a NAME:VERSION, "" where it was trained on the warm-up; after `new_champions` scored labels
+    there was another one, and what those before it had answered is in the scores alone.
     """
 
     name: str
@@ -37,6 +37,7 @@ class OnlineReport:
     run_id: str = ""
     fingerprint: str = ""
     champion: str = ""
+    new_champions: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -84,4 +85,5 @@ def check_name(name: str) -> None:
 def _report(document: dict[str, Any]) -> OnlineReport:
     scores = tuple(PolicyScore(**each) for each in document.pop("scores"))
     comparison = Comparison(**document.pop("comparison"))
-    return OnlineReport(**{**document, "retrained": tuple(document["retrained"])}, scores=scores, comparison=comparison)
+    lists = {name: tuple(document.get(name, ())) for name in ("retrained", "new_champions")}
+    return OnlineReport(**{**document, **lists}, scores=scores, comparison=comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from bankmlops.datasets import synthesize_stream
 from bankmlops.errors import ConflictError, InvalidRequestError
 from bankmlops.features import matrix_from_columns
 from bankmlops.online import loop as room
-from bankmlops.online.checkpoint import FILE
+from bankmlops.online.champion import OWN_CHAMPION
+from bankmlops.online.checkpoint import FILE, load
 from bankmlops.online.gate import check_gate
 from bankmlops.online.loop import OnlineLoop, OnlineSettings
-from bankmlops.online.promotion import report_of, scores_of, trained_model
-from bankmlops.online.scores import CHALLENGER, CHAMPION, PERIODIC
+from bankmlops.online.promotion import comparison_of, report_of, scores_of, trained_model
+from bankmlops.online.scores import CHALLENGER, CHAMPION, PERIODIC, POLICIES
+from bankmlops.online.served import ServedModel
 from bankmlops.online.stream import NEVER, Stream, read_stream, stream_of
 from bankmlops.types import AutoMLConfig, Dataset, LabelledRow, StreamDrift
 from support.quick_bundle import train_quickly
@@ -80,20 +83,21 @@ def test_a_row_is_tested_before_it_trains(stream: Stream, tmp_path: Path, resolu
     assert (answers[0] == answers[1]).all()
 
 
+def _interrupt_at(row: int) -> Any:
+    def progress(done: int, _total: int) -> None:
+        if done >= row:
+            raise KeyboardInterrupt
+
+    return progress
+
+
 def test_killed_and_going_on(ended: OnlineLoop, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended anywhere, it goes on from its last checkpoint, and says in the end what an undisturbed one says, to the bit."""
     monkeypatch.setattr(room, "_CHECKPOINT_SECONDS", 0.0)
 
-    def interrupt_at(row: int) -> Any:
-        def progress(done: int, _total: int) -> None:
-            if done >= row:
-                raise KeyboardInterrupt
-
-        return progress
-
     for row in (700, 1900, 3100):
         with pytest.raises(KeyboardInterrupt):
-            OnlineLoop(stream, SETTINGS, tmp_path, train_quickly).run(interrupt_at(row))
+            OnlineLoop(stream, SETTINGS, tmp_path, train_quickly).run(_interrupt_at(row))
     loop = OnlineLoop(stream, SETTINGS, tmp_path, train_quickly)
     loop.run()
     assert (loop.predictions == ended.predictions).all()
@@ -176,19 +180,78 @@ def test_an_endpoint_goes_on(tmp_path: Path) -> None:
 
 
 def test_against_another_champion(stream: Stream, tmp_path: Path) -> None:
-    """Work against one champion does not go on against another, nor against none; what would serve is said."""
+    """Work against one champion does not go on against an older version, another model or none; what would serve is said."""
     bundle = train_quickly(stream.take(slice(0, 500)), tmp_path / "bundle")
-    settings = replace(SETTINGS, retrain_every=0, champion="bank:1")
+    settings = replace(SETTINGS, retrain_every=0, champion="bank:10")
     for _ in range(2):
         loop = OnlineLoop(stream, settings, tmp_path, train_quickly, bundle)
         loop.run()
-    assert report_of("bank", loop, "run").champion == "bank:1"
-    for champion, message in (
-        ("bank:2", "against bank:1, not against bank:2; --fresh begins anew, --model bank:1 goes on"),
-        ("", "against bank:1, not against a model of its warm-up; --fresh begins anew"),
-    ):
+    report = report_of("bank", loop, "run")
+    assert (report.champion, report.new_champions) == ("bank:10", ())
+    for champion, told, given in (("bank:9", "bank:9", bundle), ("other:11", "other:11", bundle), ("", OWN_CHAMPION, None)):
+        message = f"against bank:10, not against {told}; --fresh begins anew, --model bank:10 goes on"
         with pytest.raises(ConflictError, match=message):
-            OnlineLoop(stream, replace(settings, champion=champion), tmp_path, train_quickly, bundle)
+            OnlineLoop(stream, replace(settings, champion=champion), tmp_path, train_quickly, given)
+
+
+def test_on_against_a_new_champion(ended: OnlineLoop, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer version predicts what is still to come, and is compared on that alone, whatever the order of the labels; all that
+    was said before it stays."""
+    monkeypatch.setattr(room, "_CHECKPOINT_SECONDS", 0.0)
+    first = train_quickly(stream.take(slice(0, 500)), tmp_path / "first")
+    second = train_quickly(stream.take(slice(500, 2000)), tmp_path / "second")
+    before = OnlineLoop(stream, replace(SETTINGS, champion="bank:1"), tmp_path, train_quickly, first)
+    with pytest.raises(KeyboardInterrupt):
+        before.run(_interrupt_at(2000))
+    loop = OnlineLoop(stream, replace(SETTINGS, champion="bank:10"), tmp_path, train_quickly, second)
+    loop.run()
+    said = loop.predictions[POLICIES.index(CHAMPION)]
+    for bundle, is_its_own in ((first, ~loop.compared), (second, loop.compared)):
+        columns = {name: array[loop.scored[is_its_own]] for name, array in stream.columns.items()}
+        assert said[is_its_own] == pytest.approx(ServedModel(bundle).predict(columns, "yes"), abs=1e-6)
+    some_came_after_those_of_the_second = numpy.diff(loop.compared.astype(int)) < 0
+    assert some_came_after_those_of_the_second.any()
+    assert comparison_of(loop).rows == loop.compared.sum()
+    assert report_of("bank", loop, "run").new_champions == ((~loop.compared).sum(),)
+    assert (loop.predictions[POLICIES.index(CHALLENGER)] == ended.predictions[POLICIES.index(CHALLENGER)]).all()
+
+
+_AT_A_NEW_CHAMPION = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from unit.online.test_loop import OnlineLoop, SECOND, _labelled, room, stream_of, train_quickly
+folder = Path(sys.argv[1])
+room._CHECKPOINT_SECONDS = 0.0
+loop = OnlineLoop(stream_of(_labelled(range(1, 1301)), "y"), SECOND, folder / "work", train_quickly, folder / "second")
+loop.run(lambda done, total: done >= int(sys.argv[3]) and os.kill(os.getpid(), signal.SIGKILL))
+"""
+FIRST, SECOND = (OnlineSettings(warm_up=200, retrain_every=0, window=200, champion=f"bank:{version}") for version in (1, 2))
+
+
+@pytest.mark.parametrize(("row", "saved"), [(900, []), (1100, [700])], ids=["before it was saved", "afterwards"])
+def test_killed_at_a_new_champion(tmp_path: Path, row: int, saved: list[int]) -> None:
+    """`kill -9` at a new champion's first rows: it takes its place once, and what is said in the end is the same to the bit."""
+    work, whole = tmp_path / "work", stream_of(_labelled(range(1, 1301)), "y")
+    first = train_quickly(whole.take(slice(0, 200)), tmp_path / "first")
+    second = train_quickly(whole.take(slice(0, 700)), tmp_path / "second")
+    work.mkdir()
+    OnlineLoop(stream_of(_labelled(range(1, 701)), "y"), FIRST, work, train_quickly, first).run()
+    shutil.copytree(work, tmp_path / "undisturbed")
+    undisturbed = OnlineLoop(whole, SECOND, tmp_path / "undisturbed", train_quickly, second)
+    undisturbed.run()
+
+    words = [sys.executable, "-c", _AT_A_NEW_CHAMPION, str(tmp_path), str(Path(__file__).parents[2]), str(row)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    found = load(work)
+    assert found
+    assert found.new_champions == saved
+    loop = OnlineLoop(whole, SECOND, work, train_quickly, second)
+    loop.run()
+    assert loop.new_champions == undisturbed.new_champions == (500,)
+    assert (loop.predictions == undisturbed.predictions).all()
+    assert loop.learner.state() == undisturbed.learner.state()
+    assert comparison_of(loop).rows == 600
 
 
 @pytest.mark.parametrize(

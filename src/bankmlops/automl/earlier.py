@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bankmlops.automl.algorithms import ALGORITHM_NAMES, NETWORK
-from bankmlops.automl.trials_on_disk import find_trials
+from bankmlops.automl.trials_on_disk import find_trials, write_whole
 
 _FILE, _OVER_TIME = "earlier.json", "over_time.json"
 MAXIMUM_STARTS = 3  # of one learner
@@ -95,8 +95,8 @@ def configurations(folder: Path, best_first: Sequence[int]) -> tuple[tuple[str, 
 
 
 def write_earlier(folder: Path, earlier: EarlierRun) -> None:
-    """Leave it in the run's folder."""
-    (folder / _FILE).write_text(json.dumps(asdict(earlier)), encoding="utf-8")
+    """Leave it in the run's folder. Raises `OSError`."""
+    write_whole(folder / _FILE, json.dumps(asdict(earlier)))
 
 
 def read_earlier(folder: Path) -> EarlierRun | None:

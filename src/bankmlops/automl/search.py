@@ -26,7 +26,7 @@ from bankmlops.automl.results import Trial
 from bankmlops.automl.stopping import Stopping
 from bankmlops.automl.table import Table
 from bankmlops.automl.tasks import FitResult, FitTask
-from bankmlops.automl.trials_on_disk import EndedTrial, FoundTrial, find_trials, next_number, task_name, write_end
+from bankmlops.automl.trials_on_disk import EndedTrial, FoundTrial, find_trials, lost_trials, next_number, task_name, write_end
 from bankmlops.automl.validation import allowed_algorithms
 from bankmlops.types import AutoMLConfig, RunStatus
 
@@ -73,6 +73,7 @@ class Search:
         self._slots = slots
         self._on_trial = on_trial
         self._attempts: dict[int, Attempt] = {}
+        self._lost = 0  # trials of an earlier search that left nothing
         self._queue: deque[FitTask] = deque()
         self._tasks: dict[str, tuple[FitTask, Attempt]] = {}
         self._cost: dict[str, float] = {}  # an algorithm's longest fold so far, in seconds
@@ -105,6 +106,7 @@ class Search:
         waited for until `last_moment`.
         """
         self._proposer.number_from(next_number(self._folder))
+        self._lost = lost_trials(self._folder)
         for found in find_trials(self._folder):
             self._recall(found, until() - time.monotonic())
         while not self._is_over(until(), last_moment):
@@ -145,7 +147,7 @@ class Search:
 
     def _next_attempt(self, left: float) -> FitTask | None:
         """The first fold of a new configuration, and in the queue as many more as there are slots."""
-        if left <= 0 or len(self._attempts) >= (self._config.iterations or math.inf):
+        if left <= 0 or len(self._attempts) + self._lost >= (self._config.iterations or math.inf):
             return None
         proposal = self._proposer.propose(self._within(left))
         if proposal is None:

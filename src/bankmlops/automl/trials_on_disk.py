@@ -50,13 +50,13 @@ def open_search_folder(folder: Path, fingerprint: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("refit-*"):
         shutil.rmtree(left)
-    _write(mark, fingerprint)
+    write_whole(mark, fingerprint)
 
 
 def write_end(folder: Path, end: EndedTrial) -> None:
     """Remember that a trial was given up. Raises `OSError`."""
     (folder / _ENDS).mkdir(exist_ok=True)
-    _write(folder / _ENDS / f"{end.number:04d}.json", json.dumps({"status": end.status, "error": end.error}))
+    write_whole(folder / _ENDS / f"{end.number:04d}.json", json.dumps({"status": end.status, "error": end.error}))
 
 
 def next_number(folder: Path) -> int:
@@ -79,6 +79,12 @@ def find_trials(folder: Path) -> Sequence[FoundTrial]:
     return sorted(found.values(), key=lambda trial: (-len(trial.results), trial.number))
 
 
+def lost_trials(folder: Path) -> int:
+    """How many trials an earlier search gave up that left nothing to go on from: their processes died."""
+    found = {trial.number for trial in find_trials(folder)}
+    return sum(int(path.stem) not in found for path in _ends(folder))
+
+
 def _ends(folder: Path) -> Sequence[Path]:
     return sorted((folder / _ENDS).glob("[0-9]*.json"))
 
@@ -96,8 +102,8 @@ def _number(name: str) -> int:
     return int(name.removeprefix(_TRIAL).partition("-")[0])
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a kill, or a power cut, may come at any time."""
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all: a kill, or a power cut, may come at any time. Raises `OSError`."""
     waiting = path.with_name(f".{path.name}")
     with waiting.open("w") as file:
         file.write(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
+import pytest
 
 from bankmlops.automl.algorithms import algorithm_named
 from bankmlops.automl.earlier import (
@@ -37,6 +39,14 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_earlier(tmp_path) is None
     write_earlier(tmp_path, EARLIER)
     assert read_earlier(tmp_path) == EARLIER
+
+
+def test_it_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed while it is written has none, or the one before."""
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_earlier(tmp_path, EARLIER)
+    assert read_earlier(tmp_path) is None
 
 
 def test_the_best_configurations_are_taken(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_the_winner_is_made_of_those_that_could_be_fitted(tmp_path: Path, monkey
 def test_a_run_that_goes_on(tmp_path: Path) -> None:
     """Times go on from those of the first call, whose trials keep theirs, and no number is given out twice.
 
-    A trial that was told of and left no result has its number as well; an ensemble's comes after all.
+    A trial that was told of and left no result has its number as well, and counts; an ensemble's comes after all.
     """
     table, folder = columns(200, 2), tmp_path / run.SEARCH_FOLDER
     asked = config(table, allowed_models=("LogisticRegression",), n_cross_validations=2, model_explainability=False, iterations=1)
@@ -226,7 +226,7 @@ def test_a_run_that_goes_on(tmp_path: Path) -> None:
     assert len(before[1]) == 2  # with the ensemble
     write_end(folder, EndedTrial(9, RunStatus.FAILED, "its process died"))
     told = Told()
-    second = run_automl(table, replace(asked, iterations=2), tmp_path / "outputs", told, seconds=SECONDS)
+    second = run_automl(table, replace(asked, iterations=3), tmp_path / "outputs", told, seconds=SECONDS)
     assert [trial.iteration for trial in told.trials] == [0, 10, 11]
     after = read_over_time(folder)
     assert after is not None

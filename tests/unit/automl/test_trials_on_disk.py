@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from bankmlops.automl.tasks import FitResult, FitTask, read_result, write_result
-from bankmlops.automl.trials_on_disk import EndedTrial, find_trials, next_number, task_name, write_end
+from bankmlops.automl.trials_on_disk import EndedTrial, find_trials, lost_trials, next_number, task_name, write_end
 from bankmlops.types import RunStatus
 
 
@@ -61,3 +61,13 @@ def test_the_next_number(tmp_path: Path) -> None:
     task = _leave(tmp_path, 7, 0)
     (tmp_path / task.name / "result.json").write_text("")
     assert next_number(tmp_path) == 8
+
+
+def test_those_that_left_nothing(tmp_path: Path) -> None:
+    """One that was given up without a whole fold is lost; one with a fold, or whose end can't be told, is not."""
+    assert lost_trials(tmp_path) == 0
+    _leave(tmp_path, 0, 0)
+    for number in (0, 1):
+        write_end(tmp_path, EndedTrial(number, RunStatus.FAILED, "its process died"))
+    _leave(tmp_path, 2, 0)
+    assert lost_trials(tmp_path) == 1

@@ -340,11 +340,11 @@ def test_a_run_that_can_not_start_is_forgotten(
     def refuse(*_arguments: object) -> None:
         raise BackendUnavailableError("no more processes")
 
-    before = sorted(path.name for path in (workspace.folder / "automl").iterdir())
+    before = sorted((workspace.folder / "automl").glob("*"))
     monkeypatch.setattr(automl_runs, "start_detached", refuse)
     with pytest.raises(BackendUnavailableError, match="no more processes"):
         runs.submit(config)
-    assert sorted(path.name for path in (workspace.folder / "automl").iterdir()) == before
+    assert sorted((workspace.folder / "automl").glob("*")) == before
 
 
 def test_files(runs: AutoMLRuns, config: AutoMLConfig, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bankmlops.automl.algorithms import ALGORITHM_NAMES, NETWORK
 from bankmlops.automl.trials_on_disk import find_trials, write_whole
+from bankmlops.errors import InvalidRequestError
 
 _FILE, _OVER_TIME = "earlier.json", "over_time.json"
 MAXIMUM_STARTS = 3  # of one learner
@@ -100,14 +101,19 @@ def write_earlier(folder: Path, earlier: EarlierRun) -> None:
 
 
 def read_earlier(folder: Path) -> EarlierRun | None:
-    """What `write_earlier` left there, or None."""
+    """What `write_earlier` left there, or None. Raises `InvalidRequestError` where it is damaged."""
     path = folder / _FILE
     if not path.exists():
         return None
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    progress = tuple((seconds, score) for seconds, score in document.pop("progress"))
-    starts = tuple((name, parameters) for name, parameters in document.pop("starts"))
-    return EarlierRun(**document, progress=progress, starts=starts)
+    try:
+        document: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
+        progress = tuple((seconds, score) for seconds, score in document.pop("progress"))
+        starts = tuple((name, parameters) for name, parameters in document.pop("starts"))
+        return EarlierRun(**document, progress=progress, starts=starts)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidRequestError(
+            f"{path} is damaged, so what run {folder.name} goes on from is not known; `automl run` begins anew"
+        ) from error
 
 
 def _link(source: str, target: str) -> object:

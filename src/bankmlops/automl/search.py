@@ -106,7 +106,9 @@ class Search:
         waited for until `last_moment`.
         """
         self._proposer.number_from(next_number(self._folder))
-        self._lost = lost_trials(self._folder)
+        lost = lost_trials(self._folder)
+        self._lost = len(lost)
+        self.errors += [trial.error for trial in lost]
         for found in find_trials(self._folder):
             self._recall(found, until() - time.monotonic())
         while not self._is_over(until(), last_moment):

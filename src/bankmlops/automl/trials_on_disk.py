@@ -79,10 +79,11 @@ def find_trials(folder: Path) -> Sequence[FoundTrial]:
     return sorted(found.values(), key=lambda trial: (-len(trial.results), trial.number))
 
 
-def lost_trials(folder: Path) -> int:
-    """How many trials an earlier search gave up that left nothing to go on from: their processes died."""
+def lost_trials(folder: Path) -> Sequence[EndedTrial]:
+    """Those that an earlier search gave up before a fold of theirs had ended, so that there is nothing to go on from."""
     found = {trial.number for trial in find_trials(folder)}
-    return sum(int(path.stem) not in found for path in _ends(folder))
+    ends = [_read_end(int(path.stem), path) for path in _ends(folder) if int(path.stem) not in found]
+    return [end for end in ends if end is not None]
 
 
 def _ends(folder: Path) -> Sequence[Path]:

@@ -24,6 +24,7 @@ from bankmlops.automl.report_trials import earlier, given_up
 from bankmlops.automl.results import Trial
 from bankmlops.automl.tasks import FitResult, FitTask, write_result
 from bankmlops.automl.trials_on_disk import task_name
+from bankmlops.errors import InvalidRequestError
 from bankmlops.types import RunStatus
 
 EARLIER = EarlierRun("AutoML_1", 60.0, ((10.0, 0.9), (50.0, 0.91)), (("LogisticRegression", {"C": 0.5}),), same_data=False)
@@ -39,6 +40,14 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_earlier(tmp_path) is None
     write_earlier(tmp_path, EARLIER)
     assert read_earlier(tmp_path) == EARLIER
+
+
+@pytest.mark.parametrize("content", ["", '{"run_id": "AutoML_1", "sec', "null", "[1]", "{}", '{"progress": [1], "starts": []}'])
+def test_a_damaged_one(tmp_path: Path, content: str) -> None:
+    """It is named, with what serves."""
+    (tmp_path / "earlier.json").write_text(content)
+    with pytest.raises(InvalidRequestError, match=r"earlier.json is damaged.*`automl run` begins anew"):
+        read_earlier(tmp_path)
 
 
 def test_it_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

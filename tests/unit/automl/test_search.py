@@ -20,7 +20,7 @@ from bankmlops.automl.proposals import USELESS_RATIO
 from bankmlops.automl.search import GIVE_UP_RATIOS, Search
 from bankmlops.automl.table import Table, prepare
 from bankmlops.automl.tasks import read_results
-from bankmlops.automl.trials_on_disk import open_search_folder
+from bankmlops.automl.trials_on_disk import EndedTrial, open_search_folder, write_end
 from bankmlops.types import AutoMLConfig, RunStatus
 from unit.automl.tables import columns, config
 
@@ -166,6 +166,15 @@ def test_a_killed_search_goes_on(tmp_path: Path) -> None:
     after = {str(trial.iteration): (str(trial.status), repr(trial.score)) for trial in told}
     assert {number: after[number] for number, _, _ in before} == {number: (status, score) for number, status, score in before}
     assert sorted(after, key=int) == [str(number) for number in range(6)]
+
+
+def test_a_trial_that_was_lost(tmp_path: Path) -> None:
+    """One whose process died before a kill counts after it, and its reason is what is told where there is no other trial."""
+    asked = config(columns(ROWS, 2), iterations=1)
+    open_search_folder(tmp_path, prepare(columns(ROWS, 2), asked).fingerprint)
+    write_end(tmp_path, EndedTrial(0, RunStatus.FAILED, "its process died"))
+    found, told = _search(tmp_path, iterations=1)
+    assert (found.contenders, told, found.errors) == ([], [], ["its process died"])
 
 
 def test_another_table_begins_anew(tmp_path: Path) -> None:

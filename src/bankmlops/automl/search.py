@@ -106,10 +106,11 @@ class Search:
         waited for until `last_moment`.
         """
         self._proposer.number_from(next_number(self._folder))
-        lost = lost_trials(self._folder)
+        trials = find_trials(self._folder)
+        lost = lost_trials(self._folder, trials)
         self._lost = len(lost)
         self.errors += [trial.error for trial in lost]
-        for found in find_trials(self._folder):
+        for found in trials:
             self._recall(found, until() - time.monotonic())
         while not self._is_over(until(), last_moment):
             self._fill(until(), until() if self.contenders else last_moment)

@@ -79,10 +79,10 @@ def find_trials(folder: Path) -> Sequence[FoundTrial]:
     return sorted(found.values(), key=lambda trial: (-len(trial.results), trial.number))
 
 
-def lost_trials(folder: Path) -> Sequence[EndedTrial]:
-    """Those that an earlier search gave up before a fold of theirs had ended, so that there is nothing to go on from."""
-    found = {trial.number for trial in find_trials(folder)}
-    ends = [_read_end(int(path.stem), path) for path in _ends(folder) if int(path.stem) not in found]
+def lost_trials(folder: Path, found: Sequence[FoundTrial]) -> Sequence[EndedTrial]:
+    """Those, beside the found ones, that an earlier search gave up before a fold had ended: there is nothing to go on from."""
+    numbers = {trial.number for trial in found}
+    ends = [_read_end(int(path.stem), path) for path in _ends(folder) if int(path.stem) not in numbers]
     return [end for end in ends if end is not None]
 
 

@@ -65,10 +65,10 @@ def test_the_next_number(tmp_path: Path) -> None:
 
 def test_those_that_left_nothing(tmp_path: Path) -> None:
     """One that was given up without a whole fold is lost; one with a fold, or whose end can't be told, is not."""
-    assert lost_trials(tmp_path) == []
+    assert lost_trials(tmp_path, find_trials(tmp_path)) == []
     _leave(tmp_path, 0, 0)
     for number in (0, 1):
         write_end(tmp_path, EndedTrial(number, RunStatus.FAILED, "its process died"))
     _leave(tmp_path, 2, 0)
     (tmp_path / "ends" / "0003.json").write_text("")
-    assert lost_trials(tmp_path) == [EndedTrial(1, RunStatus.FAILED, "its process died")]
+    assert lost_trials(tmp_path, find_trials(tmp_path)) == [EndedTrial(1, RunStatus.FAILED, "its process died")]
